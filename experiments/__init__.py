@@ -1,0 +1,1 @@
+"""Running experiments: configuration, training, evaluation, comparison, command line."""

@@ -1,0 +1,1 @@
+"""Event sources: sensor models, Tonic data sets, files, and how they are paired."""

@@ -1,0 +1,154 @@
+"""What really ran: integer operation counts, per path, of a known number of samples."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Literal
+
+PathKind = Literal["event", "dense", "frontend"]
+
+
+@dataclass(frozen=True)
+class PathCounts:
+    """Totals of one path (a layer, a modality's front end, a cross-modal connection).
+
+    The first ten fields are event totals over all samples. The last four describe the hardware
+    the path needs and do not grow with the number of samples.
+
+    Parameters
+    ----------
+    effective_acs : int
+        Accumulates: one per spike and non-zero weight, by true fan-out at convolution borders.
+    effective_macs : int
+        Multiply-accumulates on non-zero inputs and weights (graded or dense inputs).
+    dense_macs : int
+        What the layer would do if every input and weight were non-zero (in-bounds only).
+    neuron_updates_active, neuron_updates_idle : int
+        Neuron-steps whose state could change (state or input non-zero), and the others.
+    spikes_routed : int
+        Input spike messages delivered to the path.
+    weight_reads : int
+        Weight words read when every use reads memory (no reuse).
+    state_reads, state_writes : int
+        Words of neuron state, or activations of a dense layer, read and written.
+    bytes_moved : int
+        Four bytes for every word above and every routed spike.
+    weight_words, state_words : int
+        Capacity of the memory that holds the path's weights, and its state, in words.
+    kind : "event", "dense" or "frontend"
+        An event path works per spike; a dense path works per frame; a front end is sensor-side.
+    modality : str
+        Modality that pays for it, or ``"shared"`` after fusion.
+    """
+
+    effective_acs: int = 0
+    effective_macs: int = 0
+    dense_macs: int = 0
+    neuron_updates_active: int = 0
+    neuron_updates_idle: int = 0
+    spikes_routed: int = 0
+    weight_reads: int = 0
+    state_reads: int = 0
+    state_writes: int = 0
+    bytes_moved: int = 0
+    weight_words: int = 0
+    state_words: int = 0
+    kind: PathKind = "event"
+    modality: str = "shared"
+
+    def joined(self, other: PathCounts) -> PathCounts:
+        """Totals of both; they must be the same path, so the capacities agree or grow."""
+        if (self.kind, self.modality) != (other.kind, other.modality):
+            raise ValueError(
+                "paths of one name must agree in kind and modality, got "
+                f"{(self.kind, self.modality)} and {(other.kind, other.modality)}"
+            )
+        sums = {name: getattr(self, name) + getattr(other, name) for name in COUNT_FIELDS}
+        return replace(
+            self,
+            **sums,
+            weight_words=max(self.weight_words, other.weight_words),
+            state_words=max(self.state_words, other.state_words),
+        )
+
+
+COUNT_FIELDS: tuple[str, ...] = tuple(
+    f.name
+    for f in fields(PathCounts)
+    if f.name not in ("weight_words", "state_words", "kind", "modality")
+)
+
+
+@dataclass(frozen=True)
+class OpCounts:
+    """Operation counts of ``n_samples`` samples, split by path.
+
+    A count read as an attribute, e.g. ``counts.effective_acs``, is the mean per sample (float);
+    `totals` holds the integers over all paths and samples and `by_path` the split.
+
+    Parameters
+    ----------
+    by_path : mapping of path name to PathCounts
+    n_samples : int
+        Number of samples that the totals cover, at least 1.
+
+    Raises
+    ------
+    ValueError
+        If ``n_samples`` is below 1.
+    """
+
+    by_path: Mapping[str, PathCounts]
+    n_samples: int
+
+    def __post_init__(self) -> None:
+        if self.n_samples < 1:
+            raise ValueError(f"n_samples must be >= 1, got {self.n_samples}")
+        object.__setattr__(self, "by_path", dict(self.by_path))
+
+    @property
+    def totals(self) -> dict[str, int]:
+        """Integer totals over all paths and samples."""
+        return {
+            name: sum(getattr(path, name) for path in self.by_path.values())
+            for name in COUNT_FIELDS
+        }
+
+    def __getattr__(self, name: str) -> float:
+        if name in COUNT_FIELDS:
+            return self.totals[name] / self.n_samples
+        raise AttributeError(f"OpCounts has no attribute {name!r}; counts are {list(COUNT_FIELDS)}")
+
+    def __add__(self, other: OpCounts) -> OpCounts:
+        """Join parts of the same samples: other layers, other time steps."""
+        if self.n_samples != other.n_samples:
+            raise ValueError(
+                f"n_samples must agree to join parts of the same samples, got {self.n_samples} "
+                f"and {other.n_samples}; use OpCounts.concat for other samples"
+            )
+        return OpCounts(_joined([self.by_path, other.by_path]), self.n_samples)
+
+    @classmethod
+    def concat(cls, parts: Iterable[OpCounts]) -> OpCounts:
+        """Join counts of different samples of the same model."""
+        parts = list(parts)
+        if not parts:
+            raise ValueError("parts must hold at least one OpCounts, got none")
+        return cls(_joined(p.by_path for p in parts), sum(p.n_samples for p in parts))
+
+    def per_sample(self) -> dict[str, dict[str, float]]:
+        """Mean counts per sample of every path, as plain numbers for a result file."""
+        return {
+            name: {f: getattr(path, f) / self.n_samples for f in COUNT_FIELDS}
+            for name, path in self.by_path.items()
+        }
+
+
+def _joined(mappings: Iterable[Mapping[str, PathCounts]]) -> dict[str, PathCounts]:
+    """Union of paths; a path present in several is summed."""
+    result: dict[str, PathCounts] = {}
+    for mapping in mappings:
+        for name, path in mapping.items():
+            result[name] = result[name].joined(path) if name in result else path
+    return result
