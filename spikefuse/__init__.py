@@ -24,7 +24,7 @@ _HOME = {
     "SpikeBatch": "spikefuse.spikes",
     "bin_events": "spikefuse.kernels.binning",
 }
-__all__ = ["__version__", *sorted(_HOME)]  # noqa: PLE0604
+__all__ = ["__version__", *sorted(_HOME)]
 
 
 def __getattr__(name: str) -> Any:

@@ -8,7 +8,7 @@ class SpikefuseError(Exception):
 
 
 class ConfigError(SpikefuseError, ValueError):
-    """A configuration key or value is wrong; the message names the key and the nearest valid one."""
+    """A configuration key or value is wrong; the message names it and the nearest valid one."""
 
     exit_code = 2
 

@@ -122,7 +122,7 @@ class EventStream:
     def addresses(self) -> Int64Array:
         """Flat address of each event in the layout ``[P, H, W]``: ``(p * H + y) * W + x``."""
         width, height, polarities = self.sensor_size
-        flat = self.events["y"].astype(np.int64) * width + self.events["x"]
+        flat: Int64Array = self.events["y"].astype(np.int64) * width + self.events["x"]
         if polarities > 1:
             flat += self.events["p"].astype(np.int64) * (width * height)
         return flat
@@ -248,8 +248,9 @@ def _integral_times(times: np.ndarray[Any, Any]) -> Int64Array:
     if times.dtype.kind == "f":
         if not np.isfinite(times).all():
             raise EventError("field 't' must be finite, got NaN or infinity")
-        return np.floor(times).astype(np.int64)
-    return times.astype(np.int64)
+        times = np.floor(times)
+    whole: Int64Array = times.astype(np.int64)
+    return whole
 
 
 def _polarity(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
