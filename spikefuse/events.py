@@ -83,6 +83,8 @@ class EventStream:
             Naming the field that is missing, out of range or out of order.
         """
         size = _check_size(sensor_size)
+        if array.ndim != 1:
+            raise EventError(f"events must be a 1-d structured array, got {array.ndim}-d")
         names = array.dtype.names or ()
         for name in ("t", "x"):
             if name not in names:
@@ -213,7 +215,11 @@ def _check_size(sensor_size: SensorSize) -> SensorSize:
 
 
 def _check_bounds(name: str, values: np.ndarray[Any, Any], limit: int) -> None:
-    """Every address lies in [0, limit)."""
+    """Every address is whole and lies in [0, limit)."""
+    if values.dtype.kind == "f":
+        partial = values[values != np.floor(values)]  # NaN differs from itself; bounds catch inf
+        if len(partial):
+            raise EventError(f"field {name!r} must hold whole numbers, got {partial[0]}")
     if len(values) and (values.min() < 0 or values.max() >= limit):
         bad = values.min() if values.min() < 0 else values.max()
         raise EventError(f"field {name!r} must lie in [0, {limit}), got {bad}")
@@ -228,9 +234,9 @@ def _check_ranges(events: StructuredArray, size: SensorSize, duration_us: int) -
     if not len(events):
         return
     times = events["t"]
-    steps = np.diff(times)
-    if (steps < 0).any():
-        at = int(np.argmax(steps < 0)) + 1
+    falls = times[1:] < times[:-1]  # not np.diff, which can overflow
+    if falls.any():
+        at = int(np.argmax(falls)) + 1
         raise EventError(
             "field 't' must never decrease, got "
             f"{times[at - 1]} us then {times[at]} us at event {at} of {len(events)}"

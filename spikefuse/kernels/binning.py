@@ -47,8 +47,8 @@ def bin_events(
     """
     if not streams:
         raise ValueError("streams must hold at least one EventStream, got none")
-    if not dt_ms > 0:
-        raise ValueError(f"dt_ms must be positive, got {dt_ms}")
+    if not 0 < dt_ms < np.inf:
+        raise ValueError(f"dt_ms must be positive and finite, got {dt_ms}")
     if counts not in ("keep", "clip"):
         raise ValueError(f"counts must be 'keep' or 'clip', got {counts!r}")
     sizes = {stream.sensor_size for stream in streams}
@@ -56,7 +56,8 @@ def bin_events(
         raise ValueError(f"streams must share one sensor_size, got {sorted(sizes)}")
     n_needed = max(_steps_needed(stream, dt_ms) for stream in streams)
     if n_steps is None:
-        n_steps = max(n_needed, max(int(np.ceil(s.duration_us / (1e3 * dt_ms))) for s in streams))
+        step_us = _step_us(dt_ms)
+        n_steps = max(n_needed, max(int(np.ceil(s.duration_us / step_us)) for s in streams))
     if n_needed > n_steps:
         raise ValueError(
             f"n_steps must be at least {n_needed} to hold every event at dt_ms={dt_ms}, got "
@@ -81,11 +82,31 @@ def bin_events(
     )
 
 
+def accumulate_events(
+    cells: np.ndarray[tuple[int], np.dtype[np.int64]], shape: tuple[int, ...]
+) -> torch.Tensor:
+    """Dense float32 tensor of ``shape`` that counts how often each flat cell occurs.
+
+    The short way to a dense training batch: equal to ``bin_events(...).to_dense()`` on the cells
+    ``(step * B + b) * N + address``, without building the sparse form first.
+    """
+    dense = torch.zeros(int(np.prod(shape)))
+    dense.index_add_(0, torch.from_numpy(cells), torch.ones(len(cells)))
+    return dense.view(shape)
+
+
+def _step_us(dt_ms: float) -> float:
+    """Step length in microseconds, without the product's rounding: 4.03 * 1e3 is above 4030."""
+    step_us = dt_ms * 1e3
+    nearest = float(np.rint(step_us))
+    return nearest if abs(step_us - nearest) <= 1e-12 * step_us else step_us
+
+
 def _step_of(stream: EventStream, dt_ms: float) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
     """Step of each event; whole-microsecond steps are divided exactly, in integers."""
-    step_us = dt_ms * 1e3
+    step_us = _step_us(dt_ms)
     times = stream.events["t"]
-    if step_us == int(step_us):
+    if step_us.is_integer() and step_us < np.iinfo(np.int64).max:
         return np.asarray(times // int(step_us), dtype=np.int64)
     return np.floor(times / step_us).astype(np.int64)
 

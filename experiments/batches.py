@@ -1,0 +1,99 @@
+"""From pairs of recordings to the tensors that spiking and dense models read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from experiments.augment import augment
+from experiments.config import AugmentConfig
+from experiments.data import PairedData
+from sensors.paired import Pair, assemble
+from spikefuse.baselines.frames import event_frames
+from spikefuse.events import MultiStream
+from spikefuse.kernels.binning import accumulate_events
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Samples on one clock, and their labels."""
+
+    samples: list[MultiStream]
+    labels: Tensor  # int64 [B]
+
+
+def batches(
+    data: PairedData,
+    split: str,
+    pairs: Sequence[Pair],
+    batch_size: int,
+    augmentation: AugmentConfig | None = None,
+    rng: np.random.Generator | None = None,
+) -> Iterator[Batch]:
+    """Samples of ``pairs`` in order, augmented if ``augmentation`` (with ``rng``) is given."""
+    recordings = data.splits[split]
+    for start in range(0, len(pairs), batch_size):
+        samples = [assemble(recordings, p, data.clock) for p in pairs[start : start + batch_size]]
+        if augmentation is not None:
+            if rng is None:
+                raise ValueError("rng must be given with augmentation, got None")
+            samples = [
+                MultiStream(
+                    {name: augment(s, augmentation, rng) for name, s in sample.streams.items()},
+                    sample.label,
+                    sample.provenance,
+                )
+                for sample in samples
+            ]
+        yield Batch(samples, torch.tensor([sample.label for sample in samples]))
+
+
+def spiking_inputs(
+    samples: Sequence[MultiStream], modalities: Sequence[str], dt_ms: float, n_steps: int
+) -> dict[str, Tensor]:
+    """Event counts per step, ``{modality: [T, B, N]}``; several events in a step are kept."""
+    step_us = round(dt_ms * 1e3)
+    inputs: dict[str, Tensor] = {}
+    for name in modalities:
+        streams = [sample[name] for sample in samples]
+        n_addresses = streams[0].n_addresses
+        cells = [
+            (stream.events["t"] // step_us * len(streams) + b) * n_addresses + stream.addresses()
+            for b, stream in enumerate(streams)
+        ]
+        inputs[name] = accumulate_events(
+            np.concatenate(cells), (n_steps, len(streams), n_addresses)
+        )
+    return inputs
+
+
+def dense_inputs(
+    samples: Sequence[MultiStream],
+    modalities: Sequence[str],
+    frame_ms: dict[str, float],
+    window_ms: float,
+) -> dict[str, Tensor]:
+    """Frames and cochleagrams of the whole window, ``{modality: [B, F * P, H, W]}``."""
+    return {
+        name: event_frames([s[name] for s in samples], frame_ms[name], window_ms)
+        for name in modalities
+    }
+
+
+def blank_after(
+    frames: dict[str, Tensor], frame_ms: dict[str, float], seen_ms: float, window_ms: float
+) -> dict[str, Tensor]:
+    """The same frames with every frame that ends after ``seen_ms`` still empty."""
+    blanked: dict[str, Tensor] = {}
+    for name, x in frames.items():
+        n_frames = -(-round(window_ms * 1e3) // round(frame_ms[name] * 1e3))
+        n_seen = n_frames if seen_ms >= window_ms else int(seen_ms / frame_ms[name] + 1e-9)
+        per_frame = x.shape[1] // n_frames
+        copy = x.clone()
+        copy[:, n_seen * per_frame :] = 0
+        blanked[name] = copy
+    return blanked

@@ -1,0 +1,275 @@
+"""The experiment's configuration: TOML in and out, overrides, errors that name the key."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, is_dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal, cast
+
+from pydantic import TypeAdapter, ValidationError
+
+from sensors.cochlea import CochleaParams
+from sensors.digits import DigitsParams
+from spikefuse.encoders.spec import ConvSpec, EncoderSpec
+from spikefuse.errors import ConfigError
+from spikefuse.neurons.lif import LIFParams
+
+ModelName = Literal["snn", "snn_late", "dense", "snn_vision", "snn_audio"]
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Where recordings come from, how they are split, paired and put on one clock.
+
+    ``source`` is ``embedded_digits`` (needs no download) or ``nmnist_fsdd`` (real recordings below
+    ``root``). ``fold`` (of five) and the speakers choose the test and validation parts;
+    ``test_root`` tests on all of another folder instead.
+    """
+
+    source: Literal["embedded_digits", "nmnist_fsdd"] = "embedded_digits"
+    root: str = ""
+    test_root: str = ""
+    fold: int = 0
+    test_speaker: str = ""
+    validation_speaker: str = ""
+    pairing_seed: int = 0
+    duration_ms: float = 500.0
+    audio_offset_ms: float = 0.0
+    dt_ms: float = 10.0
+    digits: DigitsParams = field(default_factory=DigitsParams)
+    cochlea: CochleaParams = field(default_factory=CochleaParams)
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Encoders per modality, fusion layer, neurons; the dense twin has the same topology."""
+
+    vision: EncoderSpec = field(default_factory=EncoderSpec)
+    audio: EncoderSpec = field(default_factory=EncoderSpec)
+    fusion_hidden: int = 128
+    lif: LIFParams = field(default_factory=LIFParams)
+    readout_tau_ms: float = 100.0
+
+
+@dataclass(frozen=True)
+class AugmentConfig:
+    """Random changes of training events: pixels, relative time, cochlea channels, dropped share."""
+
+    shift_px: int = 2
+    time_stretch: float = 0.15
+    channel_shift: int = 4
+    event_drop: float = 0.1
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Optimiser and schedule; ``unimodal_loss`` weighs the modality heads' auxiliary loss."""
+
+    epochs: int = 20
+    batch_size: int = 32
+    learning_rate: float = 2e-3
+    weight_decay: float = 1e-4
+    partners: int = 1
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    threads: int = 2
+
+
+@dataclass(frozen=True)
+class CostConfig:
+    """Profiles and sensors that price a run, and the dense twin's frames and windows."""
+
+    profiles: tuple[str, ...] = (
+        "horowitz_45nm_fp32",
+        "horowitz_45nm_int8",
+        "loihi1_davies2018",
+    )
+    frontend_profile: str = "horowitz_45nm_int8"
+    vision_sensor: str = "dvs128"
+    audio_sensor: str = "mems_mic_mp34dt05"
+    audio_frontend: Literal["digital", "silicon"] = "digital"
+    reuse: Literal["ideal", "none"] = "ideal"
+    frame_vision_ms: float = 50.0
+    frame_audio_ms: float = 20.0
+    windows_ms: tuple[float, ...] = (50.0, 100.0, 150.0, 200.0, 300.0)
+    latency_repeats: int = 20
+
+
+@dataclass(frozen=True)
+class Config:
+    """Everything that defines a run."""
+
+    name: str = "demo"
+    models: tuple[ModelName, ...] = ("snn", "dense", "snn_vision", "snn_audio")
+    seeds: tuple[int, ...] = (0,)
+    data: DataConfig = field(default_factory=DataConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    cost: CostConfig = field(default_factory=CostConfig)
+
+
+_ADAPTER: TypeAdapter[Config] = TypeAdapter(Config)
+
+
+def load_config(path_or_recipe: str | None, overrides: Sequence[str] = ()) -> Config:
+    """Configuration from a TOML file or a packaged recipe, with ``key=value`` overrides.
+
+    Parameters
+    ----------
+    path_or_recipe : str, optional
+        A path, or the name of a recipe (see `recipe_names`); None gives the defaults.
+    overrides : sequence of "a.b=value"
+        The value is read as TOML, or else as a plain string.
+
+    Raises
+    ------
+    ConfigError
+        If the file or recipe is missing, or a key or value is wrong; it names the nearest valid.
+    """
+    values = _read(path_or_recipe) if path_or_recipe is not None else {}
+    for override in overrides:
+        key, sign, text = override.partition("=")
+        if not sign:
+            raise ConfigError(f"--set must be key=value, got {override!r}")
+        _assign(values, key.strip(), _value(text.strip()))
+    _check_keys(values)
+    try:
+        config = _ADAPTER.validate_python(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise ConfigError(f"{key} is wrong: {first['msg']}, got {first['input']!r}") from error
+    _check_values(config)
+    return config
+
+
+def to_dict(config: Config) -> dict[str, Any]:
+    """The configuration as plain tables and lists."""
+    return cast(dict[str, Any], _ADAPTER.dump_python(config, mode="json", exclude_none=True))
+
+
+def to_toml(config: Config) -> str:
+    """The configuration as TOML; loading it gives the same configuration."""
+    import tomli_w
+
+    return tomli_w.dumps(to_dict(config))
+
+
+def recipe_names() -> list[str]:
+    """Names of the packaged recipes."""
+    folder = resources.files("experiments") / "recipes"
+    return sorted(
+        item.name.removesuffix(".toml") for item in folder.iterdir() if item.name.endswith(".toml")
+    )
+
+
+def _read(path_or_recipe: str) -> dict[str, Any]:
+    """TOML of a file, or of a recipe of that name."""
+    path = Path(path_or_recipe)
+    if path.is_file():
+        text = path.read_text()
+    elif path_or_recipe in recipe_names():
+        text = (resources.files("experiments") / "recipes" / f"{path_or_recipe}.toml").read_text()
+    else:
+        nearest = difflib.get_close_matches(path_or_recipe, recipe_names(), 1)
+        hint = f"; nearest recipe: {nearest[0]}" if nearest else ""
+        raise ConfigError(
+            f"--config must be a TOML file or one of the recipes {recipe_names()}, got "
+            f"{path_or_recipe!r}{hint}"
+        )
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"--config {path_or_recipe} must be TOML: {error}") from error
+
+
+def _value(text: str) -> Any:
+    """A TOML literal, or the text itself if it is none."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _assign(values: dict[str, Any], key: str, value: Any) -> None:
+    """Set a dotted key; a bare value where a list belongs becomes a list of one."""
+    *parents, last = key.split(".")
+    table = values
+    for parent in parents:
+        table = table.setdefault(parent, {})
+        if not isinstance(table, dict):
+            raise ConfigError(f"unknown config key {key!r}: {parent!r} is a value, not a table")
+    if key in ("seeds", "models", "cost.profiles", "cost.windows_ms") and not isinstance(
+        value, list
+    ):
+        value = [_value(part.strip()) for part in str(value).split(",")]
+    table[last] = value
+
+
+def valid_keys() -> list[str]:
+    """Every dotted key that a configuration may hold."""
+    return sorted(_keys_of(Config(), ""))
+
+
+def _keys_of(value: Any, prefix: str) -> list[str]:
+    """Dotted names of a dataclass instance's fields, tables included."""
+    keys: list[str] = []
+    for item in fields(value):
+        name = f"{prefix}{item.name}"
+        keys.append(name)
+        inner = getattr(value, item.name)
+        if is_dataclass(inner):
+            keys += _keys_of(inner, f"{name}.")
+    return keys
+
+
+def _check_keys(values: Mapping[str, Any], prefix: str = "") -> None:
+    """Refuse unknown keys with the nearest valid one."""
+    known = valid_keys()
+    tables = {key.rpartition(".")[0] for key in known}
+    for name, value in values.items():
+        key = f"{prefix}{name}"
+        if key not in known:
+            leaf = [k for k in known if k.rpartition(".")[2] == name]
+            nearest = (leaf or difflib.get_close_matches(key, known, 1, 0.0))[0]
+            raise ConfigError(f"unknown config key {key!r}; nearest valid key: {nearest!r}")
+        if key in tables:
+            if not isinstance(value, Mapping):
+                raise ConfigError(f"{key} must be a table, got {value!r}")
+            _check_keys(value, f"{key}.")
+
+
+def _check_values(config: Config) -> None:
+    """Ranges that types do not say."""
+    positive = {
+        "train.epochs": config.train.epochs,
+        "train.batch_size": config.train.batch_size,
+        "train.learning_rate": config.train.learning_rate,
+        "train.partners": config.train.partners,
+        "train.threads": config.train.threads,
+        "data.dt_ms": config.data.dt_ms,
+        "data.duration_ms": config.data.duration_ms,
+        "cost.frame_vision_ms": config.cost.frame_vision_ms,
+        "cost.frame_audio_ms": config.cost.frame_audio_ms,
+        "cost.latency_repeats": config.cost.latency_repeats,
+    }
+    for key, value in positive.items():
+        if not value > 0:
+            raise ConfigError(f"{key} must be positive, got {value}")
+    if not 0 <= config.data.fold < 5:
+        raise ConfigError(f"data.fold must be 0 to 4, got {config.data.fold}")
+    if not config.seeds or len(set(config.seeds)) != len(config.seeds) or min(config.seeds) < 0:
+        raise ConfigError(f"seeds must be distinct integers >= 0, got {list(config.seeds)}")
+    if not config.models or len(set(config.models)) != len(config.models):
+        raise ConfigError(f"models must be distinct names, got {list(config.models)}")
+    if any(not 0 < w <= config.data.duration_ms for w in config.cost.windows_ms):
+        raise ConfigError(
+            f"cost.windows_ms must lie in (0, data.duration_ms={config.data.duration_ms}], got "
+            f"{list(config.cost.windows_ms)}"
+        )
+
+
+__all__ = ["Config", "ConvSpec", "load_config", "recipe_names", "to_dict", "to_toml"]

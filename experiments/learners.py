@@ -1,0 +1,119 @@
+"""One interface over spiking and dense models, for training and evaluation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from experiments.batches import blank_after, dense_inputs, spiking_inputs
+from experiments.config import Config
+from spikefuse.baselines import DenseFusion
+from spikefuse.encoders.spec import ModalitySpec
+from spikefuse.events import MultiStream
+from spikefuse.models import FusionSNN, ModelSpec, running_mean
+from spikefuse.models.spec import Fusion
+
+N_CLASSES = 10
+
+
+@dataclass(frozen=True)
+class Learner:
+    """A model with what it needs to read samples.
+
+    Parameters
+    ----------
+    name : str
+        Name in the run: snn, snn_late, snn_vision, snn_audio or dense.
+    model : FusionSNN or DenseFusion
+    modalities : tuple of str
+    dt_ms, duration_ms : float
+    frame_ms : dict
+        Frame length per modality (dense only).
+    """
+
+    name: str
+    model: nn.Module
+    modalities: tuple[str, ...]
+    dt_ms: float
+    duration_ms: float
+    frame_ms: dict[str, float]
+
+    @property
+    def spiking(self) -> bool:
+        """Whether the model works on events."""
+        return isinstance(self.model, FusionSNN)
+
+    @property
+    def n_steps(self) -> int:
+        """Steps of one sample."""
+        return -(-round(self.duration_ms * 1e3) // round(self.dt_ms * 1e3))
+
+    def inputs(self, samples: list[MultiStream]) -> dict[str, Tensor]:
+        """What the model reads of ``samples``."""
+        if self.spiking:
+            return spiking_inputs(samples, self.modalities, self.dt_ms, self.n_steps)
+        return dense_inputs(samples, self.modalities, self.frame_ms, self.duration_ms)
+
+    def training_scores(
+        self, samples: list[MultiStream], windows_ms: tuple[float, ...], rng: np.random.Generator
+    ) -> Tensor:
+        """Final class scores ``[B, C]``; the dense twin sees a random prefix half of the time.
+
+        One dense network then answers after any window, as the spiking one does.
+        """
+        inputs = self.inputs(samples)
+        if self.spiking:
+            return running_mean(self.model(inputs).scores)[-1]
+        if windows_ms and rng.random() < 0.5:
+            seen_ms = float(rng.choice(windows_ms))
+            inputs = blank_after(inputs, self.frame_ms, seen_ms, self.duration_ms)
+        scores: Tensor = self.model(inputs)
+        return scores
+
+    def anytime_scores(self, samples: list[MultiStream], times_ms: list[float]) -> Tensor:
+        """Class scores after each time, ``[len(times), B, C]``, from the events before it."""
+        inputs = self.inputs(samples)
+        if self.spiking:
+            evidence = running_mean(self.model(inputs).scores)
+            steps = [max(int(t / self.dt_ms + 1e-9), 1) - 1 for t in times_ms]
+            return evidence[steps]
+        return torch.stack(
+            [self.model(blank_after(inputs, self.frame_ms, t, self.duration_ms)) for t in times_ms]
+        )
+
+    def anytime_ms(self, windows_ms: tuple[float, ...]) -> list[float]:
+        """Times at which the model can answer: every step, or every window and the end."""
+        if self.spiking:
+            return [self.dt_ms * (i + 1) for i in range(self.n_steps)]
+        return [*[w for w in sorted(windows_ms) if w < self.duration_ms], self.duration_ms]
+
+
+def build_learner(
+    name: str, config: Config, sensor_sizes: dict[str, tuple[int, int, int]], seed: int
+) -> Learner:
+    """A freshly initialised model; the same name, configuration and seed give the same weights."""
+    modalities: tuple[str, ...] = ("vision", "audio")
+    if name in ("snn_vision", "snn_audio"):
+        modalities = (name.removeprefix("snn_"),)
+    encoders = {"vision": config.model.vision, "audio": config.model.audio}
+    fusion: Fusion = "late" if name == "snn_late" else "concat"
+    spec = ModelSpec(
+        tuple(ModalitySpec(m, sensor_sizes[m], encoders[m]) for m in modalities),
+        N_CLASSES,
+        config.data.dt_ms,
+        fusion,
+        config.model.fusion_hidden,
+        config.model.lif,
+        config.model.readout_tau_ms,
+    )
+    frame_ms = {"vision": config.cost.frame_vision_ms, "audio": config.cost.frame_audio_ms}
+    torch.manual_seed(seed)
+    model: nn.Module
+    if name == "dense":
+        model = DenseFusion(spec, frame_ms, config.data.duration_ms)
+    else:
+        model = FusionSNN(spec)
+    return Learner(name, model, modalities, config.data.dt_ms, config.data.duration_ms, frame_ms)

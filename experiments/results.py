@@ -1,0 +1,213 @@
+"""result.json: everything a run found, in one versioned file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+import spikefuse
+from analysis.stats import two_way_cluster_interval
+from experiments.config import Config
+from experiments.data import PairedData
+from experiments.evaluate import Evaluation, describe_energy, describe_latency
+from experiments.learners import Learner
+from spikefuse.cost.energy import ratio
+from spikefuse.opcounts import COUNT_FIELDS, OpCounts
+
+SCHEMA = 1
+ENERGY_METRICS = ("dynamic_pj", "with_static_pj", "with_sensors_pj")
+
+
+def build_result(
+    config: Config,
+    data: PairedData,
+    learners: Mapping[str, Learner],
+    evaluations: Mapping[str, Sequence[Evaluation]],
+    validation: Mapping[str, Sequence[float]],
+    environment: Mapping[str, Any],
+) -> dict[str, Any]:
+    """The content of ``result.json``.
+
+    Parameters
+    ----------
+    config : Config
+    data : PairedData
+    learners : mapping of model name to one of its trained models
+    evaluations : mapping of model name to one Evaluation per seed
+    validation : mapping of model name to the best validation accuracy per seed
+    environment : mapping
+    """
+    models = {
+        name: _describe_model(
+            learners[name], evaluations[name], validation[name], config, data, environment
+        )
+        for name in evaluations
+    }
+    return {
+        "schema": SCHEMA,
+        "name": config.name,
+        "spikefuse_version": spikefuse.__version__,
+        "seeds": list(config.seeds),
+        "data": _describe_data(config, data),
+        "models": models,
+        "comparison": _compare(models),
+        "ratios": _ratios(models, config),
+        "environment": dict(environment),
+    }
+
+
+def _describe_model(
+    learner: Learner,
+    evaluations: Sequence[Evaluation],
+    validation: Sequence[float],
+    config: Config,
+    data: PairedData,
+    environment: Mapping[str, Any],
+) -> dict[str, Any]:
+    """One model's entry; counts, energy and latency are those of all seeds together."""
+    by_seed = [e.accuracy for e in evaluations]
+    counts = OpCounts.concat(e.counts for e in evaluations)
+    pooled = _pooled(evaluations, counts)
+    return {
+        "kind": "spiking" if learner.spiking else "dense",
+        "modalities": list(learner.modalities),
+        "accuracy": float(np.mean(by_seed)),
+        "accuracy_by_seed": by_seed,
+        "accuracy_interval": _interval(evaluations, data),
+        "val_accuracy": float(np.mean(validation)),
+        "params": sum(p.numel() for p in learner.model.parameters()),
+        "counts": {
+            "total": {name: getattr(counts, name) for name in COUNT_FIELDS},
+            "by_path": counts.per_sample(),
+        },
+        "energy": describe_energy(learner, pooled, config),
+        "latency": describe_latency(learner, pooled, int(environment["threads"])),
+        "anytime": {
+            "time_ms": pooled.times_ms.tolist(),
+            "accuracy": pooled.accuracy_by_time.tolist(),
+        },
+    }
+
+
+def _pooled(evaluations: Sequence[Evaluation], counts: OpCounts) -> Evaluation:
+    """All seeds' evaluations as one."""
+    return Evaluation(
+        np.concatenate([e.labels for e in evaluations]),
+        np.concatenate([e.predictions for e in evaluations]),
+        np.concatenate([e.evidence_ms for e in evaluations]),
+        evaluations[0].times_ms,
+        np.mean([e.accuracy_by_time for e in evaluations], axis=0),
+        counts,
+        float(np.median([e.compute_ms for e in evaluations])),
+    )
+
+
+def _interval(evaluations: Sequence[Evaluation], data: PairedData) -> list[float]:
+    """95 % interval of the accuracy over vision recordings and speakers, seeds averaged first."""
+    correct = np.mean([e.labels == e.predictions for e in evaluations], axis=0)
+    rows, columns = test_groups(data)
+    low, high = two_way_cluster_interval(correct, rows, columns, np.random.default_rng(0))
+    return [low, high]
+
+
+def test_groups(data: PairedData) -> tuple[list[str], list[str]]:
+    """Vision and audio group of every test pair."""
+    parts = data.splits["test"]
+    pairs = data.fixed_pairs["test"]
+    return (
+        [parts["vision"][p[0]].group for p in pairs],
+        [parts["audio"][p[1]].group for p in pairs],
+    )
+
+
+def _describe_data(config: Config, data: PairedData) -> dict[str, Any]:
+    """Counts, provenance and what to know about the pairing."""
+    splits = {
+        split: {
+            name: {
+                "recordings": len(items),
+                "groups": len({r.group for r in items}),
+                "mean_events": float(np.mean([len(r.stream) for r in items])),
+            }
+            for name, items in parts.items()
+        }
+        for split, parts in data.splits.items()
+    }
+    return {
+        "name": config.data.source,
+        "synthetic_speech": data.synthetic_speech,
+        "n_classes": 10,
+        "classes": [str(digit) for digit in range(10)],
+        "n_train": len(data.splits["train"]["vision"]),
+        "n_validation": len(data.fixed_pairs["validation"]),
+        "n_test": len(data.fixed_pairs["test"]),
+        "counts": splits,
+        "manifest_sha256": data.manifest["sha256"],
+        "duration_ms": config.data.duration_ms,
+        "dt_ms": config.data.dt_ms,
+        "notes": list(data.notes),
+        "attribution": list(data.attribution),
+    }
+
+
+def _ratios(models: Mapping[str, Any], config: Config) -> dict[str, Any]:
+    """dense / snn of every energy metric and profile, and of the latency; None where unknown."""
+    if "dense" not in models or "snn" not in models:
+        return {}
+    dense, snn = models["dense"], models["snn"]
+    ratios: dict[str, Any] = {
+        metric: {
+            profile: ratio(dense["energy"][profile][metric], snn["energy"][profile][metric])
+            for profile in config.cost.profiles
+        }
+        for metric in ENERGY_METRICS
+    }
+    ratios["latency_p50_ms"] = {"host": ratio(dense["latency"]["p50_ms"], snn["latency"]["p50_ms"])}
+    return ratios
+
+
+def _compare(models: Mapping[str, Any]) -> dict[str, Any]:
+    """Latency at equal accuracy, and whether fusion beat each modality alone, seed by seed."""
+    comparison: dict[str, Any] = {}
+    if "dense" in models and "snn" in models:
+        comparison["at_equal_accuracy"] = at_equal_accuracy(
+            models["snn"]["anytime"], models["dense"]["anytime"]
+        )
+    alone = [name for name in ("snn_vision", "snn_audio") if name in models]
+    if "snn" in models and alone:
+        fused = models["snn"]["accuracy_by_seed"]
+        best = np.max([models[name]["accuracy_by_seed"] for name in alone], axis=0)
+        comparison["fused_beats_unimodal"] = {
+            "by_seed": [bool(f > b) for f, b in zip(fused, best, strict=True)],
+            "margin_by_seed": [float(f - b) for f, b in zip(fused, best, strict=True)],
+        }
+    return comparison
+
+
+def at_equal_accuracy(snn: Mapping[str, Any], dense: Mapping[str, Any]) -> dict[str, Any]:
+    """Stimulus time each side needs for the same accuracy: the lower of the two best.
+
+    Interpolated between each side's own measured times, never extrapolated.
+    """
+    target = min(max(snn["accuracy"]), max(dense["accuracy"]))
+    return {
+        "accuracy": target,
+        "snn_ms": time_to_accuracy(snn, target),
+        "dense_ms": time_to_accuracy(dense, target),
+        "note": "evidence time in the stimulus, without compute; the target is the lower of the "
+        "two best accuracies on the test pairs",
+    }
+
+
+def time_to_accuracy(curve: Mapping[str, Any], target: float) -> float | None:
+    """First time at which a curve reaches the target, linear between points; None if never."""
+    times, values = curve["time_ms"], curve["accuracy"]
+    for i, value in enumerate(values):
+        if value >= target:
+            if i == 0 or value == values[i - 1]:
+                return float(times[i])
+            share = (target - values[i - 1]) / (value - values[i - 1])
+            return float(times[i - 1] + share * (times[i] - times[i - 1]))
+    return None

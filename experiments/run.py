@@ -1,0 +1,193 @@
+"""A run: train every model and seed, read the test set once, write the run directory."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+
+from experiments.checkpoints import CheckpointFolder
+from experiments.config import Config, load_config, to_toml
+from experiments.data import PairedData, load_data
+from experiments.environment import describe_environment
+from experiments.evaluate import Evaluation, evaluate, raster_of, typical_sample
+from experiments.files import write_bytes, write_json, write_text
+from experiments.learners import Learner, build_learner
+from experiments.results import build_result
+from experiments.results import test_groups as groups_of_test
+from experiments.training import train_model
+from spikefuse.errors import ConfigError
+
+
+class Reporter(Protocol):
+    """Where a run says what it is doing."""
+
+    def stage(self, text: str) -> None:
+        """A new stage begins."""
+
+    def progress(self, done: int, total: int, text: str) -> None:
+        """``done`` of ``total`` of the stage."""
+
+
+def run_experiment(config: Config, folder: Path, reporter: Reporter) -> dict[str, Any]:
+    """Train what is not yet trained, evaluate once, write ``result.json``.
+
+    Parameters
+    ----------
+    config : Config
+    folder : Path
+        A new or empty folder, or that of an interrupted run of the same configuration.
+    reporter : Reporter
+
+    Returns
+    -------
+    dict
+        The content of ``result.json``.
+
+    Raises
+    ------
+    ConfigError
+        If the folder holds something else.
+    """
+    claim_folder(folder, config)
+    torch.set_num_threads(config.train.threads)
+    reporter.stage(f"data: {config.data.source}")
+    data = load_data(config.data, lambda done, total: reporter.progress(done, total, "encoding"))
+    environment = describe_environment(config.train.threads)
+    write_json(folder / "env.json", environment)
+    write_json(folder / "manifest.json", dict(data.manifest))
+    trained: dict[tuple[str, int], Learner] = {}
+    validation: dict[str, list[float]] = {}
+    for name in config.models:
+        for seed in config.seeds:
+            reporter.stage(f"train {name}, seed {seed}")
+            checkpoints = CheckpointFolder(folder / "checkpoints" / f"{name}-seed{seed}")
+            learner = build_learner(name, config, data.sensor_sizes, seed)
+
+            def on_epoch(record: dict[str, Any]) -> None:
+                _write_metrics(folder, config)
+                reporter.progress(
+                    record["epoch"], config.train.epochs, f"val {record['val_accuracy']:.3f}"
+                )
+
+            train_model(learner, data, config, seed, checkpoints, on_epoch)
+            checkpoints.load_best(learner.model)
+            progress = checkpoints.load_progress()
+            best = progress.history[progress.best_epoch - 1]
+            validation.setdefault(name, []).append(best["val_accuracy"])
+            trained[name, seed] = learner
+    _write_metrics(folder, config)
+    return _evaluate_all(config, folder, data, trained, validation, environment, reporter)
+
+
+def reevaluate(folder: Path, reporter: Reporter) -> dict[str, Any]:
+    """Evaluate a trained run again from its checkpoints; training is finished first if need be."""
+    return run_experiment(load_run_config(folder), folder, reporter)
+
+
+def load_run_config(folder: Path) -> Config:
+    """The configuration that a run directory was made with.
+
+    Raises
+    ------
+    ConfigError
+        If the folder is no run directory.
+    """
+    path = folder / "config.toml"
+    if not path.is_file():
+        raise ConfigError(f"RUN must be a run directory with config.toml, got {folder}")
+    return load_config(str(path))
+
+
+def claim_folder(folder: Path, config: Config) -> None:
+    """Create the run directory, or check that it belongs to this configuration."""
+    path = folder / "config.toml"
+    text = to_toml(config)
+    if path.is_file():
+        if path.read_text() != text:
+            raise ConfigError(
+                f"--out must be a new folder or one of the same configuration, got {folder} with "
+                "another config.toml"
+            )
+        return
+    if folder.exists() and any(folder.iterdir()):
+        raise ConfigError(f"--out must be a new or empty folder, got {folder} with other files")
+    write_text(path, text)
+
+
+def _evaluate_all(
+    config: Config,
+    folder: Path,
+    data: PairedData,
+    trained: Mapping[tuple[str, int], Learner],
+    validation: Mapping[str, list[float]],
+    environment: Mapping[str, Any],
+    reporter: Reporter,
+) -> dict[str, Any]:
+    """Read the test set with every trained model and write what was found."""
+    reporter.stage("evaluate on the test pairs")
+    evaluations: dict[str, list[Evaluation]] = {}
+    for done, ((name, _), learner) in enumerate(trained.items(), start=1):
+        evaluations.setdefault(name, []).append(evaluate(learner, data, config))
+        reporter.progress(done, len(trained), name)
+    learners = {name: trained[name, config.seeds[0]] for name in evaluations}
+    _write_predictions(folder, config, data, evaluations)
+    if "snn" in learners:
+        index = typical_sample(evaluations["snn"][0])
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, **raster_of(learners["snn"], data, index, config.seeds[0]))
+        write_bytes(folder / "raster.npz", buffer.getvalue())
+    result = build_result(config, data, learners, evaluations, validation, environment)
+    write_json(folder / "result.json", result)
+    return result
+
+
+def _write_metrics(folder: Path, config: Config) -> None:
+    """metrics.jsonl from every checkpoint's history: one line per model, seed and epoch."""
+    lines: list[str] = []
+    for name in config.models:
+        for seed in config.seeds:
+            checkpoints = CheckpointFolder(folder / "checkpoints" / f"{name}-seed{seed}")
+            lines += [json.dumps(record) for record in checkpoints.load_progress().history]
+    write_text(folder / "metrics.jsonl", "\n".join(lines) + "\n")
+
+
+def _write_predictions(
+    folder: Path,
+    config: Config,
+    data: PairedData,
+    evaluations: Mapping[str, list[Evaluation]],
+) -> None:
+    """predictions.csv: one line per model, seed and test sample."""
+    parts, pairs = data.splits["test"], data.fixed_pairs["test"]
+    vision_groups, audio_groups = groups_of_test(data)
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(
+        "model seed sample vision_source audio_source vision_group audio_group label prediction "
+        "evidence_ms".split()
+    )
+    for name, by_seed in evaluations.items():
+        for seed, evaluation in zip(config.seeds, by_seed, strict=True):
+            for i, pair in enumerate(pairs):
+                writer.writerow(
+                    [
+                        name,
+                        seed,
+                        i,
+                        parts["vision"][pair[0]].source,
+                        parts["audio"][pair[1]].source,
+                        vision_groups[i],
+                        audio_groups[i],
+                        int(evaluation.labels[i]),
+                        int(evaluation.predictions[i]),
+                        f"{evaluation.evidence_ms[i]:g}",
+                    ]
+                )
+    write_text(folder / "predictions.csv", buffer.getvalue())

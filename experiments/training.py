@@ -1,0 +1,142 @@
+"""Training of one model and seed: validation-selected, deterministic, exactly resumable."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from experiments.batches import batches
+from experiments.checkpoints import CheckpointFolder, Progress
+from experiments.config import Config
+from experiments.data import PairedData
+from experiments.learners import Learner
+from sensors.paired import Pair
+from spikefuse.errors import SpikefuseError
+
+OnEpoch = Callable[[dict[str, Any]], None]
+
+
+@dataclass(frozen=True)
+class Score:
+    """Mean loss and accuracy of a pass over some pairs."""
+
+    loss: float
+    accuracy: float
+
+
+def train_model(
+    learner: Learner,
+    data: PairedData,
+    config: Config,
+    seed: int,
+    folder: CheckpointFolder,
+    on_epoch: OnEpoch,
+) -> None:
+    """Train up to ``config.train.epochs``, saving each epoch and remembering the best.
+
+    All randomness of an epoch comes from (seed, epoch), so a run that was killed and resumed goes
+    through the same numbers as one that was not.
+
+    Raises
+    ------
+    SpikefuseError
+        If the loss is no longer finite; the last good epoch stays saved.
+    """
+    settings = config.train
+    optimizer = torch.optim.AdamW(
+        learner.model.parameters(), settings.learning_rate, weight_decay=settings.weight_decay
+    )
+    progress = folder.load_progress()
+    folder.restore(learner.model, optimizer)
+    for epoch in range(progress.epoch + 1, settings.epochs + 1):
+        started = time.perf_counter()
+        # Half a cosine, a function of the epoch alone: nothing to save.
+        scale = 0.5 * (1 + math.cos(math.pi * (epoch - 1) / settings.epochs))
+        for group in optimizer.param_groups:
+            group["lr"] = settings.learning_rate * max(scale, 0.02)
+        trained = _train_epoch(learner, data, config, optimizer, seed, epoch)
+        validation = evaluate_pairs(learner, data, "validation", data.fixed_pairs["validation"])
+        record = {
+            "model": learner.name,
+            "seed": seed,
+            "epoch": epoch,
+            "train_loss": trained.loss,
+            "train_accuracy": trained.accuracy,
+            "val_loss": validation.loss,
+            "val_accuracy": validation.accuracy,
+            "seconds": time.perf_counter() - started,
+        }
+        progress = _advance(progress, record)
+        folder.save(learner.model, optimizer, progress)
+        on_epoch(record)
+
+
+def evaluate_pairs(learner: Learner, data: PairedData, split: str, pairs: Sequence[Pair]) -> Score:
+    """Loss and accuracy of the final decision on ``pairs``."""
+    learner.model.eval()
+    loss, correct = 0.0, 0
+    with torch.no_grad():
+        for batch in batches(data, split, pairs, 64):
+            scores = learner.anytime_scores(batch.samples, [learner.duration_ms])[-1]
+            loss += float(torch.nn.functional.cross_entropy(scores, batch.labels, reduction="sum"))
+            correct += int((scores.argmax(1) == batch.labels).sum())
+    return Score(loss / len(pairs), correct / len(pairs))
+
+
+def _train_epoch(
+    learner: Learner,
+    data: PairedData,
+    config: Config,
+    optimizer: torch.optim.Optimizer,
+    seed: int,
+    epoch: int,
+) -> Score:
+    """One pass over freshly drawn pairs."""
+    settings = config.train
+    pairs = data.epoch_pairs(seed, epoch, settings.partners)
+    rng = np.random.default_rng([seed, epoch, 1])
+    torch.manual_seed(int(rng.integers(2**31)))
+    learner.model.train()
+    loss_sum, correct = 0.0, 0
+    for batch in batches(data, "train", pairs, settings.batch_size, settings.augment, rng):
+        scores = learner.training_scores(batch.samples, config.cost.windows_ms, rng)
+        loss = torch.nn.functional.cross_entropy(scores, batch.labels)
+        _step(learner, optimizer, loss, epoch)
+        loss_sum += loss.item() * len(batch.labels)
+        correct += int((scores.argmax(1) == batch.labels).sum())
+    return Score(loss_sum / len(pairs), correct / len(pairs))
+
+
+def _step(learner: Learner, optimizer: torch.optim.Optimizer, loss: Tensor, epoch: int) -> None:
+    """One optimiser step on a finite loss."""
+    if not bool(torch.isfinite(loss)):
+        raise SpikefuseError(
+            f"training of {learner.name} must have a finite loss, got {loss.item()} in epoch "
+            f"{epoch}; lower train.learning_rate (the last good epoch is saved)"
+        )
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    torch.nn.utils.clip_grad_norm_(learner.model.parameters(), 1.0)
+    optimizer.step()
+
+
+def _advance(progress: Progress, record: dict[str, Any]) -> Progress:
+    """Progress after an epoch; a better accuracy, or the same at a lower loss, is the new best."""
+    best = progress.best_epoch
+    if best:
+        old = progress.history[best - 1]
+        better = (record["val_accuracy"], -record["val_loss"]) > (
+            old["val_accuracy"],
+            -old["val_loss"],
+        )
+    else:
+        better = True
+    epoch = record["epoch"]
+    return Progress(epoch, epoch if better else best, [*progress.history, record])

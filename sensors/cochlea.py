@@ -1,0 +1,208 @@
+"""Cochlea: sound to spikes over tonotopic channels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from spikefuse._types import FloatArray
+from spikefuse.errors import DataError
+from spikefuse.events import EVENT_DTYPE, EventStream
+from spikefuse.opcounts import PathCounts
+
+
+@dataclass(frozen=True)
+class CochleaParams:
+    """Parameters of the cochlea.
+
+    Parameters
+    ----------
+    n_channels : int
+    f_min_hz, f_max_hz : float
+        Lowest and highest centre frequency; channels are evenly spaced in ERB rate.
+    level_rms : float
+        The waveform is scaled to this root mean square, so that loudness carries no label.
+    compression : float
+        Exponent of the hair cell's power law.
+    envelope_hz : float
+        Cut-off of the hair cell's one-pole low-pass after rectification.
+    spikes_per_unit_s : float
+        Spikes per second that a compressed drive of 1 evokes.
+    rest : float
+        Drive below which a channel stays silent.
+    max_rate_hz : float
+        Upper limit of a channel's rate (refractoriness).
+    """
+
+    n_channels: int = 64
+    f_min_hz: float = 100.0
+    f_max_hz: float = 3500.0
+    level_rms: float = 0.1
+    compression: float = 0.4
+    envelope_hz: float = 60.0
+    spikes_per_unit_s: float = 2500.0
+    rest: float = 0.06
+    max_rate_hz: float = 500.0
+
+
+class Cochlea:
+    """Gammatone filters, half-wave rectification, compression and integrate-and-fire per channel.
+
+    The basilar membrane is a bank of fourth-order gammatone filters [1]_ at centre frequencies
+    evenly spaced on the ERB-rate scale [2]_. The hair cell rectifies, smooths and compresses.
+    Channel ``c`` emits its k-th spike when ``integral of rate_c dt`` reaches ``k``, an
+    integrate-and-fire neuron with reset by subtraction; at most one spike per audio sample.
+
+    Parameters
+    ----------
+    params : CochleaParams
+
+    Raises
+    ------
+    ValueError
+        If a parameter is out of range.
+
+    References
+    ----------
+    .. [1] Slaney, "An efficient implementation of the Patterson-Holdsworth auditory filter bank",
+       Apple Computer technical report 35, 1993 (as implemented in ``scipy.signal.gammatone``).
+    .. [2] Glasberg and Moore, "Derivation of auditory filter shapes from notched-noise data",
+       Hearing Research 47, 1990: ``ERB(f) = 24.7 (4.37 f / 1000 + 1)``.
+    """
+
+    def __init__(self, params: CochleaParams | None = None) -> None:
+        p = self.params = params if params is not None else CochleaParams()
+        if p.n_channels < 1:
+            raise ValueError(f"n_channels must be >= 1, got {p.n_channels}")
+        if not 0 < p.f_min_hz < p.f_max_hz:
+            raise ValueError(
+                f"f_min_hz must lie between 0 and f_max_hz, got {p.f_min_hz} and {p.f_max_hz}"
+            )
+        for name in ("level_rms", "compression", "envelope_hz", "spikes_per_unit_s", "max_rate_hz"):
+            if not getattr(p, name) > 0:
+                raise ValueError(f"{name} must be positive, got {getattr(p, name)}")
+        self._filters: dict[int, list[tuple[FloatArray, FloatArray]]] = {}
+
+    @property
+    def center_frequencies_hz(self) -> FloatArray:
+        """Centre frequency of each channel, ascending, [n_channels]."""
+        p = self.params
+        low, high = _erb_rate(p.f_min_hz), _erb_rate(p.f_max_hz)
+        rates = np.linspace(low, high, p.n_channels)
+        frequencies: FloatArray = (10 ** (rates / 21.4) - 1) / 4.37e-3
+        return frequencies
+
+    def encode(
+        self, wave: np.ndarray[Any, Any], sample_rate: int, modality: str = "audio"
+    ) -> EventStream:
+        """Spikes of a waveform.
+
+        Parameters
+        ----------
+        wave : float array [n]
+            Samples; the level is normalised.
+        sample_rate : int
+            In hertz.
+        modality : str
+
+        Returns
+        -------
+        EventStream
+            Sensor size ``(n_channels, 1, 1)``, channel in ``x`` from low to high frequency.
+
+        Raises
+        ------
+        DataError
+            If the waveform is empty, not 1-d or not finite.
+        ValueError
+            If ``f_max_hz`` is above 0.45 of the sample rate.
+        """
+        drive = self.drive(wave, sample_rate)
+        p = self.params
+        rate_hz = np.minimum(p.spikes_per_unit_s * np.maximum(drive - p.rest, 0.0), p.max_rate_hz)
+        fired = np.diff(np.floor(rate_hz.cumsum(axis=1) / sample_rate), axis=1, prepend=0.0) > 0
+        channel, sample = fired.nonzero()
+        order = np.argsort(sample, kind="stable")
+        events = np.zeros(len(channel), EVENT_DTYPE)
+        events["t"] = (sample[order] * 1e6 / sample_rate).astype(np.int64)
+        events["x"] = channel[order]
+        events["p"] = True
+        duration_us = max(round(1e6 * len(wave) / sample_rate), 1)
+        return EventStream(events, (p.n_channels, 1, 1), duration_us, modality)
+
+    def drive(self, wave: np.ndarray[Any, Any], sample_rate: int) -> FloatArray:
+        """Hair-cell drive of each channel, ``[n_channels, n]``, before spikes (see `encode`)."""
+        from scipy.signal import lfilter
+
+        p = self.params
+        samples = _checked(wave)
+        if p.f_max_hz > 0.45 * sample_rate:
+            raise ValueError(
+                f"f_max_hz must be at most 0.45 x sample_rate = {0.45 * sample_rate:g} Hz, got "
+                f"{p.f_max_hz:g} Hz"
+            )
+        rms = float(np.sqrt(np.mean(samples**2)))
+        if rms > 0:
+            samples = samples * (p.level_rms / rms)
+        decay = float(np.exp(-2 * np.pi * p.envelope_hz / sample_rate))
+        bank = self._bank(sample_rate)
+        moved = np.stack([lfilter(b, a, samples) for b, a in bank])
+        envelope = lfilter([1 - decay], [1, -decay], np.maximum(moved, 0.0), axis=1)
+        drive: FloatArray = np.maximum(envelope, 0.0) ** p.compression
+        return drive
+
+    def frontend_counts(self, n_samples: int, sample_rate: float) -> PathCounts:
+        """Operations of this cochlea as a digital circuit, for ``n_samples`` audio samples.
+
+        Per channel and sample: 4 second-order sections of 5 multiply-accumulates each (the gammatone
+        filter), 2 for the low-pass, 1 for the power law read from a table with interpolation, and
+        one accumulate and compare for the spike generator. State: 8 filter words, the low-pass and
+        the integrator. The rate does not enter: it only says how long ``n_samples`` last.
+        """
+        if n_samples < 0 or not sample_rate > 0:
+            raise ValueError(
+                f"n_samples must be >= 0 and sample_rate positive, got {n_samples}, {sample_rate}"
+            )
+        channel_samples = self.params.n_channels * n_samples
+        macs, state = 23 * channel_samples, 10
+        words = (2 * state) * channel_samples
+        return PathCounts(
+            effective_acs=channel_samples,
+            effective_macs=macs,
+            dense_macs=macs,
+            state_reads=state * channel_samples,
+            state_writes=state * channel_samples,
+            bytes_moved=4 * words,
+            state_words=state * self.params.n_channels,
+            kind="frontend",
+            modality="audio",
+        )
+
+    def _bank(self, sample_rate: int) -> list[tuple[FloatArray, FloatArray]]:
+        """Filter coefficients at a sample rate, designed once."""
+        from scipy.signal import gammatone
+
+        if sample_rate not in self._filters:
+            self._filters[sample_rate] = [
+                gammatone(f, "iir", fs=sample_rate) for f in self.center_frequencies_hz
+            ]
+        return self._filters[sample_rate]
+
+
+def _erb_rate(frequency_hz: float) -> float:
+    """ERB rate of a frequency (Glasberg and Moore 1990, equation 4)."""
+    return 21.4 * float(np.log10(4.37e-3 * frequency_hz + 1))
+
+
+def _checked(wave: np.ndarray[Any, Any]) -> FloatArray:
+    """The waveform as float64, if it is one."""
+    samples: FloatArray = np.asarray(wave, dtype=np.float64)
+    if samples.ndim != 1:
+        raise DataError(f"wave must be 1-d, got shape {samples.shape}")
+    if not len(samples):
+        raise DataError("wave must hold at least one sample, got none")
+    if not np.isfinite(samples).all():
+        raise DataError("wave must be finite, got NaN or infinity")
+    return samples

@@ -1,0 +1,47 @@
+"""Events to what a frame-based model reads: event frames and cochleagrams."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from spikefuse.events import EventStream
+from spikefuse.kernels.binning import bin_events
+
+
+def event_frames(streams: Sequence[EventStream], frame_ms: float, window_ms: float) -> Tensor:
+    """Event counts per frame, compressed by ``log(1 + n)``, frames and polarities as channels.
+
+    Parameters
+    ----------
+    streams : sequence of EventStream
+        ``B`` samples of one sensor ``(W, H, P)``; events after ``window_ms`` are not seen.
+    frame_ms, window_ms : float
+        Length of a frame and of the whole window; the last frame may be shorter.
+
+    Returns
+    -------
+    Tensor[B, F * P, H, W]
+        For audio ``(C, 1, 1)`` that is the cochleagram ``[B, F, 1, C]``.
+
+    Raises
+    ------
+    ValueError
+        If a length is not positive.
+    """
+    if not (frame_ms > 0 and window_ms > 0):
+        raise ValueError(f"frame_ms and window_ms must be positive, got {frame_ms}, {window_ms}")
+    width, height, polarities = streams[0].sensor_size
+    window_us = round(window_ms * 1e3)
+    n_frames = -(-window_us // round(frame_ms * 1e3))
+    seen = [stream.cropped(window_us) for stream in streams]
+    frames = bin_events(seen, frame_ms, n_steps=n_frames).to_dense()  # [F, B, P * H * W]
+    batch_first = frames.transpose(0, 1).reshape(len(streams), n_frames * polarities, height, width)
+    return torch.log1p(batch_first)
+
+
+def n_frame_channels(polarities: int, frame_ms: float, window_ms: float) -> int:
+    """Channels that `event_frames` yields."""
+    return polarities * -(-round(window_ms * 1e3) // round(frame_ms * 1e3))

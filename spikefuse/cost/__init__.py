@@ -1,0 +1,8 @@
+"""Energy and latency: counts of what ran, times cited constants."""
+
+from spikefuse.cost.count import count as count
+from spikefuse.cost.energy import EnergyEstimate as EnergyEstimate
+from spikefuse.cost.energy import energy as energy
+from spikefuse.cost.profile import HardwareProfile as HardwareProfile
+from spikefuse.cost.profile import list_profiles as list_profiles
+from spikefuse.cost.profile import load_profile as load_profile

@@ -1,0 +1,105 @@
+"""FusionSNN: spiking encoders, a fusion operator and a leaky readout, on one clock."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from spikefuse.encoders import SpikingEncoder
+from spikefuse.fusion import ConcatFusion, LateFusion
+from spikefuse.models.spec import ModelSpec
+
+
+@dataclass(frozen=True)
+class FusionState:
+    """Membranes of every layer: what a stream must carry from one chunk to the next."""
+
+    encoders: dict[str, tuple[Tensor, ...]]
+    fusion: dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class FusionOutput:
+    """What a forward pass yields.
+
+    Parameters
+    ----------
+    scores : Tensor[T, B, n_classes]
+        Readout membranes.
+    hidden : Tensor[T, B, n]
+        Spikes of the fused hidden layer (of the encoders, side by side, with late fusion).
+    encoded : mapping of modality to Tensor[T, B, n]
+    state : FusionState
+    """
+
+    scores: Tensor
+    hidden: Tensor
+    encoded: dict[str, Tensor]
+    state: FusionState
+
+
+class FusionSNN(nn.Module):
+    """A spiking model of one or more modalities, built from a frozen spec.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+    """
+
+    batch_dim = 1
+
+    def __init__(self, spec: ModelSpec) -> None:
+        super().__init__()
+        self.spec = spec
+        self.modalities = tuple(m.name for m in spec.modalities)
+        self.encoders = nn.ModuleDict(
+            {m.name: SpikingEncoder(m, spec.lif, spec.dt_ms) for m in spec.modalities}
+        )
+        n_in = {m.name: m.encoder.hidden for m in spec.modalities}
+        self.fusion: nn.Module
+        if spec.fusion == "late":
+            self.fusion = LateFusion(n_in, spec.n_classes, spec.readout_tau_ms, spec.dt_ms)
+        else:
+            self.fusion = ConcatFusion(
+                n_in,
+                spec.fusion_hidden,
+                spec.n_classes,
+                spec.lif,
+                spec.readout_tau_ms,
+                spec.dt_ms,
+            )
+
+    def forward(self, inputs: dict[str, Tensor], state: FusionState | None = None) -> FusionOutput:
+        """Input spikes ``{modality: [T, B, N]}`` to scores, spikes and state.
+
+        Raises
+        ------
+        ValueError
+            If a modality of the spec is missing from ``inputs``.
+        """
+        missing = [name for name in self.modalities if name not in inputs]
+        if missing:
+            raise ValueError(
+                f"inputs must hold {list(self.modalities)}, got {sorted(inputs)}; an absent "
+                "modality is an empty stream"
+            )
+        encoded: dict[str, Tensor] = {}
+        encoder_state: dict[str, tuple[Tensor, ...]] = {}
+        for name in self.modalities:
+            before = None if state is None else state.encoders[name]
+            encoded[name], encoder_state[name] = self.encoders[name](inputs[name], before)
+        fusion_before = None if state is None else state.fusion
+        if isinstance(self.fusion, LateFusion):
+            scores, after = self.fusion(encoded, fusion_before)
+            hidden = torch.cat(list(encoded.values()), dim=2)
+        else:
+            scores, hidden, after = self.fusion(encoded, fusion_before)
+        return FusionOutput(scores, hidden, encoded, FusionState(encoder_state, after))
+
+
+def running_mean(scores: Tensor) -> Tensor:
+    """Mean of the scores from the start up to each step, ``[T, B, C]``: the evidence so far."""
+    steps = torch.arange(1, len(scores) + 1, dtype=scores.dtype)
+    return scores.cumsum(0) / steps[:, None, None]
