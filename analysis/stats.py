@@ -20,8 +20,9 @@ def two_way_cluster_interval(
 ) -> tuple[float, float]:
     """Percentile bootstrap interval of a mean under two-way clustering.
 
-    Each draw resamples the row clusters (vision recordings) and, independently, the column clusters
-    (speakers) with replacement; a sample's weight is the product of its two clusters' multiplicities
+    Each draw resamples the row clusters (vision recordings) and, independently, the column
+    clusters (speakers) with replacement; a sample's weight is the product of its two clusters'
+    multiplicities
     (the pigeonhole bootstrap of Owen 2007, doi:10.1214/07-AOAS122).
 
     Parameters

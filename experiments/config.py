@@ -67,11 +67,15 @@ class AugmentConfig:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """Optimiser and schedule; ``unimodal_loss`` weighs the modality heads' auxiliary loss."""
+    """Optimiser and schedule; spiking and dense models each have the rate that suits them.
+
+    ``partners`` audio recordings are drawn for every vision recording in an epoch.
+    """
 
     epochs: int = 20
     batch_size: int = 32
-    learning_rate: float = 2e-3
+    learning_rate: float = 1e-2
+    dense_learning_rate: float = 2e-3
     weight_decay: float = 1e-4
     partners: int = 1
     augment: AugmentConfig = field(default_factory=AugmentConfig)
@@ -248,6 +252,7 @@ def _check_values(config: Config) -> None:
         "train.epochs": config.train.epochs,
         "train.batch_size": config.train.batch_size,
         "train.learning_rate": config.train.learning_rate,
+        "train.dense_learning_rate": config.train.dense_learning_rate,
         "train.partners": config.train.partners,
         "train.threads": config.train.threads,
         "data.dt_ms": config.data.dt_ms,

@@ -45,7 +45,7 @@ class PairedData:
     notes: tuple[str, ...]
 
     def epoch_pairs(self, seed: int, epoch: int, partners: int) -> list[Pair]:
-        """Training pairs of one epoch, redrawn each epoch; every vision recording ``partners`` times."""
+        """Training pairs of an epoch, redrawn; every vision recording ``partners`` times."""
         rng = np.random.default_rng([seed, epoch, 0])
         return [
             pair

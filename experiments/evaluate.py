@@ -159,7 +159,7 @@ def _count(learner: Learner, batch: Batch, config: Config) -> OpCounts:
 
 
 def framing_counts(n_events: int, n_cells: int, modality: str, n_samples: int) -> PathCounts:
-    """Building frames: an add, a read and a write per event; a table look-up per cell for the log."""
+    """Building frames: add, read and write per event; a table look-up per cell for the log."""
     reads, writes = n_events + n_cells, n_events + n_cells
     return PathCounts(
         effective_acs=n_events,

@@ -24,6 +24,19 @@ from experiments.results import test_groups as groups_of_test
 from experiments.training import train_model
 from spikefuse.errors import ConfigError
 
+PREDICTION_COLUMNS = (
+    "model",
+    "seed",
+    "sample",
+    "vision_source",
+    "audio_source",
+    "vision_group",
+    "audio_group",
+    "label",
+    "prediction",
+    "evidence_ms",
+)
+
 
 class Reporter(Protocol):
     """Where a run says what it is doing."""
@@ -169,10 +182,7 @@ def _write_predictions(
     vision_groups, audio_groups = groups_of_test(data)
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(
-        "model seed sample vision_source audio_source vision_group audio_group label prediction "
-        "evidence_ms".split()
-    )
+    writer.writerow(PREDICTION_COLUMNS)
     for name, by_seed in evaluations.items():
         for seed, evaluation in zip(config.seeds, by_seed, strict=True):
             for i, pair in enumerate(pairs):

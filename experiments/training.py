@@ -50,8 +50,9 @@ def train_model(
         If the loss is no longer finite; the last good epoch stays saved.
     """
     settings = config.train
+    rate = settings.learning_rate if learner.spiking else settings.dense_learning_rate
     optimizer = torch.optim.AdamW(
-        learner.model.parameters(), settings.learning_rate, weight_decay=settings.weight_decay
+        learner.model.parameters(), rate, weight_decay=settings.weight_decay
     )
     progress = folder.load_progress()
     folder.restore(learner.model, optimizer)
@@ -60,7 +61,7 @@ def train_model(
         # Half a cosine, a function of the epoch alone: nothing to save.
         scale = 0.5 * (1 + math.cos(math.pi * (epoch - 1) / settings.epochs))
         for group in optimizer.param_groups:
-            group["lr"] = settings.learning_rate * max(scale, 0.02)
+            group["lr"] = rate * max(scale, 0.02)
         trained = _train_epoch(learner, data, config, optimizer, seed, epoch)
         validation = evaluate_pairs(learner, data, "validation", data.fixed_pairs["validation"])
         record = {

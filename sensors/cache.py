@@ -92,7 +92,10 @@ def _write(path: Path, recordings: Sequence[Recording]) -> None:
     np.savez(
         buffer,
         meta=np.frombuffer(json.dumps(meta).encode(), np.uint8),
-        **{name: events[name] for name in EVENT_DTYPE.names or ()},
+        t=events["t"],
+        x=events["x"],
+        y=events["y"],
+        p=events["p"],
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")

@@ -156,10 +156,10 @@ class Cochlea:
     def frontend_counts(self, n_samples: int, sample_rate: float) -> PathCounts:
         """Operations of this cochlea as a digital circuit, for ``n_samples`` audio samples.
 
-        Per channel and sample: 4 second-order sections of 5 multiply-accumulates each (the gammatone
-        filter), 2 for the low-pass, 1 for the power law read from a table with interpolation, and
-        one accumulate and compare for the spike generator. State: 8 filter words, the low-pass and
-        the integrator. The rate does not enter: it only says how long ``n_samples`` last.
+        Per channel and sample: 4 second-order sections of 5 multiply-accumulates each (the
+        gammatone filter), 2 for the low-pass, 1 for the power law read from a table with
+        interpolation, and one accumulate and compare for the spike generator. State: 8 filter
+        words, the low-pass and the integrator. The rate only says how long the samples last.
         """
         if n_samples < 0 or not sample_rate > 0:
             raise ValueError(

@@ -58,10 +58,10 @@ class DigitsParams:
     n_validation: int = 200
     n_test: int = 400
     voices: int = 12
-    snr_db: float = 3.0
+    snr_db: float = -2.0
     position_jitter_px: float = 3.0
-    event_drop: float = 0.6
-    background_hz: float = 1.0
+    event_drop: float = 0.7
+    background_hz: float = 1.5
     seed: int = 0
     dvs: DvsParams = field(default_factory=DvsParams)
     cochlea: CochleaParams = field(default_factory=CochleaParams)

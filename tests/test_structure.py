@@ -15,8 +15,8 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 PACKAGES = ["analysis", "experiments", "sensors", "spikefuse"]
 NUMBA_FOLDERS = ("spikefuse/kernels/cpu/", "sensors/_numba/")
 CUPY_FOLDERS = ("spikefuse/kernels/gpu/",)
-# Split, so that this file passes its own check.
-MACHINE_PATH = re.compile("/" + r"(?:work|root|home)/\w")
+# Absolute ones only: neither a folder of that name in a relative path nor one in a URL.
+MACHINE_PATH = re.compile(r"(?<![\w.}>])/(?:work|root|home)/[\w.]")
 TEXT_SUFFIXES = {".py", ".toml", ".md", ".cff", ".j2", ".cu", ".cuh", ".txt", ".yml", ""}
 
 
@@ -141,6 +141,20 @@ def test_libraries_that_stay_out(library: str) -> None:
 @pytest.mark.parametrize("library", ["matplotlib", "sklearn", "snntorch", "norse", "scipy"])
 def test_heavy_libraries_are_imported_inside_functions(library: str) -> None:
     assert [path for path, lazy in importers(library).items() if not lazy] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "is_path"),
+    [
+        ("see {}work/x", True),
+        ("'{}root/.cache'", True),
+        ("\n{}home/a", True),
+        ("https://a.org{}home/b", False),
+        ("data{}root/x", False),
+    ],
+)
+def test_the_path_pattern(text: str, is_path: bool) -> None:
+    assert bool(MACHINE_PATH.search(text.format("/"))) == is_path
 
 
 def test_no_machine_path_in_any_file() -> None:

@@ -131,9 +131,14 @@ def energy(
         for action, value in actions.items():
             by_action[action] += value
     if reason is not None:
-        empty = {"by_path": {}, "by_action": {}, "by_modality": {}}
         reasons = dict.fromkeys(("dynamic_pj", "with_static_pj", "with_sensors_pj"), reason)
-        nothing = {**empty, "static_pj": None, "sensors_pj": {}}
+        nothing: dict[str, Any] = {
+            "by_path": {},
+            "by_action": {},
+            "by_modality": {},
+            "static_pj": None,
+            "sensors_pj": {},
+        }
         return EnergyEstimate(
             chip.name, None, None, None, nothing, reason, reasons, tuple(assumptions)
         )
@@ -154,8 +159,8 @@ def _refusal(
     """Why this path has no price, if it has none."""
     if priced_by is None:
         return (
-            f"{chip.name} cannot price the digital front end {name!r}; name a frontend_profile or a "
-            "silicon front end"
+            f"{chip.name} cannot price the digital front end {name!r}; name a "
+            "frontend_profile or a silicon front end"
         )
     if priced_by.prices == "event" and path.kind == "dense":
         return f"{chip.name} prices event-driven layers only; {name!r} is dense"

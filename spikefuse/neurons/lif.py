@@ -33,9 +33,9 @@ class LIFParams:
     tau_mem_ms: float = 20.0
     tau_spread: float = 3.0
     threshold: float = 1.0
-    reset: Reset = "zero"
+    reset: Reset = "subtract"
     learn_tau: bool = True
-    slope: float = 10.0
+    slope: float = 3.0
 
 
 class LIF(nn.Module):

@@ -160,7 +160,7 @@ def test_errors_say_what_came() -> None:
     for dt_ms in (0.0, -1.0, float("nan"), float("inf")):
         with pytest.raises(ValueError, match=f"dt_ms must be positive and finite, got {dt_ms}"):
             bin_events([stream], dt_ms)
-    with pytest.raises(ValueError, match="n_steps must be at least 10 .* got 9"):
+    with pytest.raises(ValueError, match=r"n_steps must be at least 10 .* got 9"):
         bin_events([stream], 1.0, n_steps=9)
     with pytest.raises(ValueError, match="counts must be 'keep' or 'clip', got 'sum'"):
         bin_events([stream], 1.0, counts="sum")  # type: ignore[arg-type]

@@ -123,7 +123,7 @@ def test_an_impossible_sensor_size_is_refused(size) -> None:
 
 
 def test_the_constructor_takes_the_canonical_dtype_only() -> None:
-    with pytest.raises(EventError, match="use EventStream.from_structured"):
+    with pytest.raises(EventError, match=r"use EventStream\.from_structured"):
         EventStream(foreign(), SIZE, 100, "vision")
     with pytest.raises(EventError, match="duration_us must be >= 0, got -1"):
         EventStream.empty(SIZE, -1, "vision")

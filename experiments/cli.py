@@ -1,0 +1,224 @@
+"""The command line. Heavy imports happen inside the commands, so that ``--help`` is quick."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+from spikefuse.errors import ConfigError, SpikefuseError
+
+if TYPE_CHECKING:
+    from experiments.config import Config
+
+app = typer.Typer(
+    name="spikefuse",
+    help="Spiking multimodal fusion on one clock, with energy and latency counted from what ran.",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+ConfigOption = Annotated[
+    str | None, typer.Option("--config", help="A TOML file, or the name of a packaged recipe.")
+]
+SetOption = Annotated[
+    list[str] | None, typer.Option("--set", help="Override one key: a.b=value. Repeatable.")
+]
+OutOption = Annotated[Path | None, typer.Option("--out", help="Run directory; new or empty.")]
+JsonOption = Annotated[Path | None, typer.Option("--json", help="Also write the figures here.")]
+RunArgument = Annotated[Path, typer.Argument(help="A run directory.")]
+RunsArgument = Annotated[list[Path], typer.Argument(help="Run directories.")]
+
+
+@app.command()
+def demo(
+    out: OutOption = None,
+    json_path: JsonOption = None,
+    overrides: SetOption = None,
+) -> None:
+    """Train and compare all four models on the embedded data; no download, a few minutes."""
+    from experiments.config import load_config
+
+    config = load_config("demo", overrides or [])
+    folder = out or _new_folder("demo")
+    _train(config, folder, json_path)
+
+
+@app.command()
+def train(
+    config_path: ConfigOption = None,
+    overrides: SetOption = None,
+    out: OutOption = None,
+    resume: Annotated[
+        Path | None, typer.Option("--resume", help="Continue an interrupted run directory.")
+    ] = None,
+    json_path: JsonOption = None,
+) -> None:
+    """Train the configured models, read the test set once, write result.json and the report."""
+    from experiments.config import load_config
+    from experiments.run import load_run_config
+
+    if resume is not None:
+        if config_path is not None or overrides or out is not None:
+            raise ConfigError(
+                "--resume must stand without --config, --set and --out: a run is continued as it "
+                "was begun"
+            )
+        _train(load_run_config(resume), resume, json_path)
+        return
+    config = load_config(config_path, overrides or [])
+    _train(config, out or _new_folder(config.name), json_path)
+
+
+@app.command()
+def evaluate(run: RunArgument, json_path: JsonOption = None) -> None:
+    """Evaluate a trained run again from its checkpoints."""
+    from experiments.run import load_run_config
+
+    _train(load_run_config(run), run, json_path)
+
+
+@app.command()
+def compare(runs: RunsArgument, json_path: JsonOption = None) -> None:
+    """Compare spiking and dense models over one or more runs; reads run directories only."""
+    from experiments.compare import compare_runs, render_comparison
+
+    comparison = compare_runs(runs)
+    render_comparison(comparison, Console())
+    if json_path is not None:
+        _write_json(json_path, comparison)
+
+
+@app.command()
+def report(
+    runs: RunsArgument,
+    out: Annotated[Path | None, typer.Option("--out", help="Where to write the HTML file.")] = None,
+    open_it: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
+) -> None:
+    """Write the figures and one self-contained HTML report."""
+    path = _report(runs, out)
+    Console().print(f"report: {path}", highlight=False, soft_wrap=True)
+    if open_it:
+        import webbrowser
+
+        webbrowser.open(path.resolve().as_uri())
+
+
+@app.command()
+def profiles(
+    name: Annotated[str | None, typer.Argument(help="Profile name or TOML path.")] = None,
+    json_path: JsonOption = None,
+) -> None:
+    """List the hardware and sensor profiles, or print one with the source of every constant."""
+    from experiments.listing import print_profile, print_profiles
+
+    figures = print_profiles(Console()) if name is None else print_profile(name, Console())
+    if json_path is not None:
+        _write_json(json_path, figures)
+
+
+@app.command()
+def doctor(json_path: JsonOption = None) -> None:
+    """Say what is installed, what is not, and where data and caches are looked for."""
+    from experiments.doctor import diagnose, render_diagnosis
+
+    diagnosis = diagnose()
+    render_diagnosis(diagnosis, Console())
+    if json_path is not None:
+        _write_json(json_path, diagnosis)
+
+
+def main() -> None:
+    """Run the command line; every expected error is one line and an exit code."""
+    errors = Console(stderr=True)
+    try:
+        app(standalone_mode=False)
+    except typer.Exit as leave:
+        sys.exit(leave.exit_code)
+    except (KeyboardInterrupt, typer.Abort):
+        errors.print("interrupted", highlight=False)
+        sys.exit(130)
+    except SpikefuseError as error:
+        errors.print(f"error: {error}", markup=False, highlight=False, soft_wrap=True)
+        sys.exit(error.exit_code)
+    except Exception as error:
+        # Typer vendors click's errors, which share no public base; they carry an exit code.
+        code = getattr(error, "exit_code", None)
+        show = getattr(error, "show", None)
+        if code is None or show is None:
+            raise
+        show()
+        sys.exit(int(code))
+
+
+def _train(config: Config, folder: Path, json_path: Path | None) -> None:
+    """Train or continue a run, then print the table and write the report."""
+    _limit_threads(config.train.threads)
+    from experiments.console import ConsoleReporter
+    from experiments.run import run_experiment
+    from experiments.summary import print_summary
+
+    console = Console()
+    started = time.perf_counter()
+    try:
+        with ConsoleReporter(console) as reporter:
+            result = run_experiment(config, folder, reporter)
+            reporter.stage("figures and report")
+            path = _report([folder], None)
+    except KeyboardInterrupt:
+        Console(stderr=True).print(
+            f"interrupted; continue with: spikefuse train --resume {folder}",
+            highlight=False,
+            soft_wrap=True,
+        )
+        sys.exit(130)
+    print_summary(result, console)
+    console.print(
+        f"{time.perf_counter() - started:.0f} s. run: {folder}  report: {path}",
+        highlight=False,
+        soft_wrap=True,
+    )
+    if json_path is not None:
+        _write_json(json_path, result)
+
+
+def _limit_threads(threads: int) -> None:
+    """Before torch starts: libraries read these once."""
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ.setdefault(name, str(threads))
+
+
+def _report(runs: list[Path], out: Path | None) -> Path:
+    """Figures of every run, then the report."""
+    from analysis.figures import make_figures
+    from analysis.report import write_report
+
+    for run in runs:
+        make_figures(run)
+    return write_report(runs, out)
+
+
+def _new_folder(name: str) -> Path:
+    """``runs/NAME-<time>`` below the working directory, not yet there."""
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    folder = Path("runs") / f"{name}-{stamp}"
+    number = 1
+    while folder.exists():
+        number += 1
+        folder = Path("runs") / f"{name}-{stamp}-{number}"
+    return folder
+
+
+def _write_json(path: Path, value: Any) -> None:
+    """Figures for other programs."""
+    from experiments.files import write_text
+
+    write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")

@@ -1,0 +1,40 @@
+"""Printing of hardware profiles with the source of every constant."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from spikefuse.cost.profile import list_profiles, load_profile
+
+
+def print_profiles(console: Console) -> list[dict[str, Any]]:
+    """One line per shipped profile."""
+    table = Table("name", "prices", "what", "basis")
+    shipped = [load_profile(name) for name in list_profiles()]
+    for profile in shipped:
+        table.add_row(profile.name, profile.prices, profile.title, profile.basis)
+    console.print(table)
+    return [asdict(profile) for profile in shipped]
+
+
+def print_profile(name: str, console: Console) -> dict[str, Any]:
+    """Every constant of one profile: value, range, unit, source and where it stands."""
+    profile = load_profile(name)
+    console.print(f"{profile.name}: {profile.title} ({profile.basis})", highlight=False)
+    if profile.notes:
+        console.print(profile.notes, highlight=False, markup=False)
+    for key, row in profile.constants.items():
+        spread = f" [{row.low:g} to {row.high:g}]" if row.has_range else " (no range)"
+        console.print(
+            f"{key} = {row.value:g} {row.unit}{spread}, {row.kind}, {row.seen}",
+            highlight=False,
+            markup=False,
+        )
+        console.print(f"    {row.source}; {row.locator}", highlight=False, markup=False)
+        if row.note:
+            console.print(f"    note: {row.note}", highlight=False, markup=False)
+    return asdict(profile)
