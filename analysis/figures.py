@@ -9,13 +9,13 @@ from analysis.raster_figure import draw_raster
 from analysis.records import RunRecord, load_run
 from analysis.style import MODEL_COLORS, MODEL_NAMES, new_figure, save_figure
 
-ACTION_COLORS = {
-    "accumulate": "#0072B2",
-    "multiply_accumulate": "#D55E00",
-    "neuron_update": "#009E73",
-    "weight_memory": "#E69F00",
-    "state_memory": "#56B4E9",
-    "spike_routing": "#CC79A7",
+PART_COLORS = {
+    "front ends (digital)": "#999999",
+    "vision encoder": "#0072B2",
+    "audio encoder": "#E69F00",
+    "fusion: vision path": "#56B4E9",
+    "fusion: audio path": "#F0E442",
+    "fused layer and readout": "#009E73",
 }
 
 
@@ -32,32 +32,35 @@ def make_figures(run_dir: Path) -> list[Path]:
 
 
 def draw_energy(run: RunRecord, folder: Path) -> list[Path]:
-    """Modelled dynamic energy by action, one panel per profile, one bar per model."""
+    """Modelled dynamic energy by part of the model, one panel per profile, one bar per model."""
     models = run.result["models"]
     profiles = list(next(iter(models.values()))["energy"])
     figure, axes = new_figure(len(profiles), 7.0, 0.9 + 1.0 * len(profiles) + 0.25 * len(models))
-    rows: dict[str, list[Any]] = {"profile": [], "model": [], "action": [], "energy_pj": []}
+    rows: dict[str, list[Any]] = {"profile": [], "model": [], "part": [], "energy_pj": []}
     for axis, profile in zip(axes[:, 0], profiles, strict=True):
-        priced = {n: m["energy"][profile]["breakdown"]["by_action"] for n, m in models.items()}
-        top = max((sum(actions.values()) for actions in priced.values()), default=0.0)
+        priced = {
+            name: energy_by_part(model["energy"][profile]["breakdown"]["by_path"])
+            for name, model in models.items()
+        }
+        top = max((sum(parts.values()) for parts in priced.values()), default=0.0)
         unit, scale = _unit(top)
-        for position, (name, actions) in enumerate(priced.items()):
-            if not actions:
+        for position, (name, parts) in enumerate(priced.items()):
+            if not parts:
                 axis.text(0, position, "  not priced by this profile", va="center", color="#666666")
             left = 0.0
-            for action, value in actions.items():
-                axis.barh(position, value / scale, left=left, color=ACTION_COLORS[action])
+            for part, value in parts.items():
+                axis.barh(position, value / scale, left=left, color=PART_COLORS[part])
                 left += value / scale
-                for key, cell in zip(rows, (profile, name, action, value), strict=True):
+                for key, cell in zip(rows, (profile, name, part, value), strict=True):
                     rows[key].append(cell)
-            if actions:
+            if parts:
                 axis.text(left, position, f" {left:.3g}", va="center")
         axis.set_yticks(range(len(models)), [MODEL_NAMES.get(n, n) for n in models])
         axis.invert_yaxis()
         axis.margins(x=0.12)
         axis.set_title(profile, loc="left")
         axis.set_xlabel(f"dynamic energy per sample ({unit}, modelled)")
-    handles = _legend_handles(sorted(set(rows["action"]), key=list(ACTION_COLORS).index))
+    handles = _legend_handles(sorted(set(rows["part"]), key=list(PART_COLORS).index))
     figure.legend(handles=handles, loc="outside lower center", ncols=3)
     return save_figure(figure, folder, "energy", rows)
 
@@ -98,11 +101,31 @@ def _unit(value_pj: float) -> tuple[str, float]:
     return "pJ", 1.0
 
 
-def _legend_handles(actions: list[str]) -> list[Any]:
-    """One patch per action that occurs."""
+def energy_by_part(by_path: dict[str, float]) -> dict[str, float]:
+    """Energy of each part of a model from that of its paths; the sum is kept."""
+    parts: dict[str, float] = {}
+    for path, value in by_path.items():
+        if path.startswith("frontend."):
+            part = "front ends (digital)"
+        elif path.startswith("encoders.vision."):
+            part = "vision encoder"
+        elif path.startswith("encoders.audio."):
+            part = "audio encoder"
+        elif path.endswith(".vision"):
+            part = "fusion: vision path"
+        elif path.endswith(".audio"):
+            part = "fusion: audio path"
+        else:
+            part = "fused layer and readout"
+        parts[part] = parts.get(part, 0.0) + value
+    return parts
+
+
+def _legend_handles(parts: list[str]) -> list[Any]:
+    """One patch per part that occurs."""
     from matplotlib.patches import Patch
 
-    return [Patch(color=ACTION_COLORS[a], label=a.replace("_", " ")) for a in actions]
+    return [Patch(color=PART_COLORS[part], label=part) for part in parts]
 
 
 def _synthetic(run: RunRecord) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,6 @@ def load_run(path: Path) -> RunRecord:
         try:
             with np.load(raster_file, allow_pickle=False) as arrays:
                 raster = {name: arrays[name] for name in arrays.files}
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, zipfile.BadZipFile) as error:
             raise DataError(f"{raster_file} must be readable, got: {error}") from error
     return RunRecord(Path(path), result, raster)

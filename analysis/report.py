@@ -14,7 +14,7 @@ from analysis.style import MODEL_NAMES, format_pj
 
 _FIGURES = (
     ("raster", "One test sample on one clock: events, cochlea, fused spikes, evidence, decision."),
-    ("energy", "Modelled dynamic energy per sample, by action."),
+    ("energy", "Modelled dynamic energy per sample, by part of the model."),
     ("anytime", "Test accuracy of the answer after each time of stimulus."),
 )
 

@@ -60,26 +60,29 @@ class Learner:
     def training_scores(
         self, samples: list[MultiStream], windows_ms: tuple[float, ...], rng: np.random.Generator
     ) -> Tensor:
-        """Final class scores ``[B, C]``; the dense twin sees a random prefix half of the time.
+        """Class scores ``[B, C]`` to train on: half of the time those after a random window.
 
-        One dense network then answers after any window, as the spiking one does.
+        One network then answers after any window; spiking and dense have the same right.
         """
         inputs = self.inputs(samples)
-        if self.spiking:
-            return running_mean(self.model(inputs).scores)[-1]
+        seen_ms = self.duration_ms
         if windows_ms and rng.random() < 0.5:
             seen_ms = float(rng.choice(windows_ms))
-            inputs = blank_after(inputs, self.frame_ms, seen_ms, self.duration_ms)
-        scores: Tensor = self.model(inputs)
+        if self.spiking:
+            return running_mean(self.model(inputs).scores)[self._step_before(seen_ms)]
+        scores: Tensor = self.model(blank_after(inputs, self.frame_ms, seen_ms, self.duration_ms))
         return scores
+
+    def _step_before(self, time_ms: float) -> int:
+        """The last step that is complete at a time (the first one, if none is)."""
+        return min(max(int(time_ms / self.dt_ms + 1e-9), 1), self.n_steps) - 1
 
     def anytime_scores(self, samples: list[MultiStream], times_ms: list[float]) -> Tensor:
         """Class scores after each time, ``[len(times), B, C]``, from the events before it."""
         inputs = self.inputs(samples)
         if self.spiking:
             evidence = running_mean(self.model(inputs).scores)
-            steps = [max(int(t / self.dt_ms + 1e-9), 1) - 1 for t in times_ms]
-            return evidence[steps]
+            return evidence[[self._step_before(t) for t in times_ms]]
         return torch.stack(
             [self.model(blank_after(inputs, self.frame_ms, t, self.duration_ms)) for t in times_ms]
         )

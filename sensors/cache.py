@@ -8,6 +8,7 @@ import json
 import os
 import tempfile
 import warnings
+import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -48,7 +49,7 @@ def cached_recordings(
     if path.is_file():
         try:
             return _read(path), True
-        except (OSError, ValueError, KeyError, EOFError) as error:
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             warnings.warn(f"cache entry {path} is damaged ({error}): rebuilt", stacklevel=2)
     recordings = build()
     _write(path, recordings)
