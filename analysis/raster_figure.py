@@ -59,7 +59,7 @@ def draw_raster(run: RunRecord, folder: Path) -> list[Path]:
     output.set_ylim(0, 1.02)
     output.set_ylabel("class evidence\n(softmax)")
     output.set_xlabel("time from stimulus onset (ms)")
-    output.legend(loc="upper left", fontsize=8)
+    output.legend(loc="center right", fontsize=8)
     for axis in axes[:, 0]:
         axis.axvline(decision, color="black", linestyle="--", linewidth=1)
     output.annotate(

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from analysis.stats import paired_difference_interval
+from analysis.stats import paired_difference_interval, two_way_cluster_interval
 from experiments.results import SCHEMA
 from experiments.summary import print_summary
 from spikefuse.errors import ConfigError, DataError
@@ -27,8 +27,29 @@ def compare_runs(folders: Sequence[Path]) -> dict[str, Any]:
     ConfigError, DataError
         If a folder is no finished run, or its files are damaged.
     """
-    runs = [_compare_one(Path(folder)) for folder in folders]
-    return runs[0] if len(runs) == 1 else {"schema": SCHEMA, "runs": runs}
+    paths = [Path(folder) for folder in folders]
+    runs = [_compare_one(path) for path in paths]
+    if len(runs) == 1:
+        return runs[0]
+    return {"schema": SCHEMA, "runs": runs, "pooled": pool_runs(paths)}
+
+
+def pool_runs(folders: Sequence[Path]) -> dict[str, dict[str, Any]]:
+    """Accuracy of each model over the test samples of all runs, such as the folds of one protocol.
+
+    Vision recordings and speakers are the clusters, across runs: a speaker that tests in several
+    runs is one cluster. Models must occur in every run.
+    """
+    read = [_read_predictions(folder) for folder in folders]
+    rows = [name for _, groups in read for name in groups[0]]
+    columns = [name for _, groups in read for name in groups[1]]
+    shared = set.intersection(*(set(correct) for correct, _ in read))
+    pooled: dict[str, dict[str, Any]] = {}
+    for model in sorted(shared):
+        values = np.concatenate([correct[model] for correct, _ in read])
+        low, high = two_way_cluster_interval(values, rows, columns, np.random.default_rng(0))
+        pooled[model] = {"accuracy": float(values.mean()), "interval": [low, high]}
+    return pooled
 
 
 def render_comparison(comparison: Mapping[str, Any], console: Console) -> None:
@@ -45,6 +66,11 @@ def render_comparison(comparison: Mapping[str, Any], console: Console) -> None:
                 markup=False,
             )
         console.print(f"- {run['verdict']}", highlight=False, markup=False)
+    for model, row in comparison.get("pooled", {}).items():
+        low, high = row["interval"]
+        console.print(
+            f"all runs, {model}: {row['accuracy']:.3f} [{low:.3f}, {high:.3f}]", highlight=False
+        )
 
 
 def _compare_one(folder: Path) -> dict[str, Any]:

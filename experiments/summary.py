@@ -40,7 +40,7 @@ def print_summary(result: Mapping[str, Any], console: Console) -> None:
             f"{model['latency']['p50_ms']:.0f}",
         )
     console.print(table)
-    for line in remarks(result):
+    for line in [*remarks(result), *data["notes"]]:
         console.print(f"- {line}", highlight=False, markup=False)
 
 

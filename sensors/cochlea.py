@@ -23,7 +23,8 @@ class CochleaParams:
     f_min_hz, f_max_hz : float
         Lowest and highest centre frequency; channels are evenly spaced in ERB rate.
     level_rms : float
-        The waveform is scaled to this root mean square, so that loudness carries no label.
+        The waveform is scaled to this root mean square over the whole utterance, so that loudness
+        carries no label. That gain looks ahead; nothing else here does.
     compression : float
         Exponent of the hair cell's power law.
     envelope_hz : float

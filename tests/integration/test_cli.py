@@ -158,6 +158,47 @@ def test_compare_reads_runs_and_withholds_a_verdict(run: Path, tmp_path: Path, c
     assert "SNN fusion" in capsys.readouterr().out
 
 
+def test_several_runs_are_pooled_over_their_samples(run: Path, tmp_path: Path) -> None:
+    assert spikefuse("compare", run, run, "--json", tmp_path / "out.json") == 0
+    both = json.loads((tmp_path / "out.json").read_text())
+    one = both["runs"][0]["models"]["snn"]
+    assert both["pooled"]["snn"]["accuracy"] == pytest.approx(one["accuracy"])
+    assert both["pooled"]["snn"]["interval"] == pytest.approx(one["accuracy_interval"], abs=0.05)
+
+
+def test_an_interrupt_saves_and_says_how_to_go_on(recordings: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "stopped"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "experiments", "train", *TINY, "--set", f"data.root={recordings}",
+         "--set", "train.epochs=500", "--out", str(folder)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )  # fmt: skip
+    deadline = time.monotonic() + 60
+    while not list(folder.glob("checkpoints/*/epoch-*")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert f"spikefuse train --resume {folder}" in said
+    assert "Traceback" not in said
+
+
+def test_a_silicon_cochlea_replaces_microphone_and_filter_bank(run: Path) -> None:
+    from dataclasses import replace
+
+    from experiments.evaluate import sensor_names
+
+    config = load_config(str(run / "config.toml"))
+    digital = sensor_names(("vision", "audio"), config.cost)
+    silicon = sensor_names(("audio",), replace(config.cost, audio_frontend="silicon"))
+    assert digital == ["dvs128", "mems_mic_mp34dt05"]
+    assert silicon == ["das1_cochlea_ams"]
+    paths = json.loads((run / "result.json").read_text())["models"]["snn"]["counts"]["by_path"]
+    assert paths["frontend.audio.cochlea"]["effective_macs"] == 19 * 64 * 4000
+
+
 def test_another_folder_can_be_the_test_set(recordings: Path, tmp_path: Path) -> None:
     other = write_recordings(tmp_path / "other", 2, ["eve", "flo"])
     code = spikefuse(

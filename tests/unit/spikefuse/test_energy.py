@@ -1,5 +1,7 @@
 """Energy: hand-computed prices, totals, refusals; profiles: every constant and every rule."""
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -216,3 +218,11 @@ def test_a_profile_that_hides_something_is_refused(tmp_path, old, new, message) 
     with pytest.raises(ProfileError, match=message) as caught:
         load_profile(path)
     assert str(path) in str(caught.value)
+
+
+def test_the_documented_profile_loads(tmp_path) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "energy.md").read_text()
+    path = tmp_path / "mychip.toml"
+    path.write_text(page.split("```toml\n")[1].split("```")[0])
+    estimate = energy(OpCounts({"a": EVENT}, 1), load_profile(path))
+    assert estimate.dynamic_pj == pytest.approx(1000 * 10 + 30 * 20 + 70 * 5 + 20)
