@@ -109,10 +109,10 @@ def _ratio_rows(result: Mapping[str, Any]) -> list[dict[str, str]]:
         for profile, value in by_profile.items():
             if value is None:
                 said = "no ratio: not priced on both sides"
-            elif value >= 1:
-                said = f"SNN uses less (dense / SNN = {value:.3g})"
             else:
-                said = f"dense twin uses less (dense / SNN = {value:.3g})"
+                winner = "SNN" if value >= 1 else "dense twin"
+                verb = "is sooner" if metric.startswith("evidence") else "uses less"
+                said = f"{winner} {verb} (dense / SNN = {value:.3g})"
             rows.append({"metric": metric, "profile": profile, "said": said})
     return rows
 

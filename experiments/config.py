@@ -67,12 +67,13 @@ class AugmentConfig:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """Optimiser and schedule; spiking and dense models each have the rate that suits them.
+    """Optimiser and schedule; spiking and dense models each have what suits them.
 
     ``partners`` audio recordings are drawn for every vision recording in an epoch.
     """
 
     epochs: int = 20
+    dense_epochs: int = 40
     batch_size: int = 32
     learning_rate: float = 1e-2
     dense_learning_rate: float = 2e-3
@@ -250,6 +251,7 @@ def _check_values(config: Config) -> None:
     """Ranges that types do not say."""
     positive = {
         "train.epochs": config.train.epochs,
+        "train.dense_epochs": config.train.dense_epochs,
         "train.batch_size": config.train.batch_size,
         "train.learning_rate": config.train.learning_rate,
         "train.dense_learning_rate": config.train.dense_learning_rate,

@@ -153,7 +153,7 @@ def _describe_data(config: Config, data: PairedData) -> dict[str, Any]:
 
 
 def _ratios(models: Mapping[str, Any], config: Config) -> dict[str, Any]:
-    """dense / snn of every energy metric and profile, and of the latency; None where unknown."""
+    """dense / snn of energies, and of evidence time at equal accuracy; None where unknown."""
     if "dense" not in models or "snn" not in models:
         return {}
     dense, snn = models["dense"], models["snn"]
@@ -164,7 +164,11 @@ def _ratios(models: Mapping[str, Any], config: Config) -> dict[str, Any]:
         }
         for metric in ENERGY_METRICS
     }
-    ratios["latency_p50_ms"] = {"host": ratio(dense["latency"]["p50_ms"], snn["latency"]["p50_ms"])}
+    # Latency is compared at equal accuracy only.
+    same = at_equal_accuracy(snn["anytime"], dense["anytime"])
+    ratios["evidence_ms_at_equal_accuracy"] = {
+        "stimulus_time": ratio(same["dense_ms"], same["snn_ms"])
+    }
     return ratios
 
 

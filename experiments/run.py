@@ -21,7 +21,7 @@ from experiments.files import write_bytes, write_json, write_text
 from experiments.learners import Learner, build_learner
 from experiments.results import build_result
 from experiments.results import test_groups as groups_of_test
-from experiments.training import train_model
+from experiments.training import epochs_of, train_model
 from spikefuse.errors import ConfigError
 
 PREDICTION_COLUMNS = (
@@ -83,11 +83,9 @@ def run_experiment(config: Config, folder: Path, reporter: Reporter) -> dict[str
             checkpoints = CheckpointFolder(folder / "checkpoints" / f"{name}-seed{seed}")
             learner = build_learner(name, config, data.sensor_sizes, seed)
 
-            def on_epoch(record: dict[str, Any]) -> None:
+            def on_epoch(record: dict[str, Any], total: int = epochs_of(learner, config)) -> None:
                 _write_metrics(folder, config)
-                reporter.progress(
-                    record["epoch"], config.train.epochs, f"val {record['val_accuracy']:.3f}"
-                )
+                reporter.progress(record["epoch"], total, f"val {record['val_accuracy']:.3f}")
 
             train_model(learner, data, config, seed, checkpoints, on_epoch)
             checkpoints.load_best(learner.model)

@@ -31,6 +31,11 @@ class Score:
     accuracy: float
 
 
+def epochs_of(learner: Learner, config: Config) -> int:
+    """How many epochs this kind of model is trained for."""
+    return config.train.epochs if learner.spiking else config.train.dense_epochs
+
+
 def train_model(
     learner: Learner,
     data: PairedData,
@@ -39,7 +44,7 @@ def train_model(
     folder: CheckpointFolder,
     on_epoch: OnEpoch,
 ) -> None:
-    """Train up to ``config.train.epochs``, saving each epoch and remembering the best.
+    """Train for all its epochs, saving each and remembering the best on validation.
 
     All randomness of an epoch comes from (seed, epoch), so a run that was killed and resumed goes
     through the same numbers as one that was not.
@@ -56,10 +61,11 @@ def train_model(
     )
     progress = folder.load_progress()
     folder.restore(learner.model, optimizer)
-    for epoch in range(progress.epoch + 1, settings.epochs + 1):
+    n_epochs = epochs_of(learner, config)
+    for epoch in range(progress.epoch + 1, n_epochs + 1):
         started = time.perf_counter()
         # Half a cosine, a function of the epoch alone: nothing to save.
-        scale = 0.5 * (1 + math.cos(math.pi * (epoch - 1) / settings.epochs))
+        scale = 0.5 * (1 + math.cos(math.pi * (epoch - 1) / n_epochs))
         for group in optimizer.param_groups:
             group["lr"] = rate * max(scale, 0.02)
         trained = _train_epoch(learner, data, config, optimizer, seed, epoch)

@@ -66,9 +66,10 @@ def _digest(key: Mapping[str, object], sources: Sequence[ModuleType]) -> str:
     """Hash of the parameters and of the code."""
     digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode())
     for module in sources:
-        if module.__file__ is None:
+        file = getattr(module, "__file__", None)  # built-in modules lack the attribute
+        if file is None:
             raise ValueError(f"sources must be modules with a file, got {module.__name__}")
-        digest.update(Path(module.__file__).read_bytes())
+        digest.update(Path(file).read_bytes())
     return digest.hexdigest()[:32]
 
 

@@ -23,6 +23,8 @@ TINY = [
     "--set",
     "train.epochs=3",
     "--set",
+    "train.dense_epochs=3",
+    "--set",
     "model.vision.convs=[]",
     "--set",
     "model.vision.hidden=12",

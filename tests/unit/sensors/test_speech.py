@@ -62,7 +62,7 @@ def test_a_shorter_vocal_tract_raises_the_spectrum() -> None:
 
 
 def test_six_hisses_and_has_its_silent_gap() -> None:
-    # "six" opens with [s]: most of its power lies above 2.5 kHz; the vowel of "one" has almost none.
+    # "six" opens with [s], mostly above 2.5 kHz, where the vowel of "one" has almost nothing.
     six = say(6)
     opening = six[: int(0.07 * RATE)]
     assert band_power(opening, 2500, 4000) > 0.8
