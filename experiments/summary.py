@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -17,6 +18,7 @@ def print_summary(result: Mapping[str, Any], console: Console) -> None:
     data = result["data"]
     seeds = len(result["seeds"])
     table = Table(
+        box=box.SIMPLE_HEAD,
         title=f"{data['name']}, {data['n_test']} test pairs, {seeds} seed(s)"
         + (", synthetic speech" if data["synthetic_speech"] else ""),
         caption="Energy per sample is modelled: network and digital front ends, then with the "
@@ -26,7 +28,10 @@ def print_summary(result: Mapping[str, Any], console: Console) -> None:
     table.add_column("model")
     table.add_column("accuracy\n[95 %]", justify="right")
     for profile in profiles:
-        table.add_column(profile.replace("_", "\n", 2), justify="right")
+        header = profile.split("_")
+        table.add_column(
+            "\n".join(header), justify="right", min_width=max(map(len, header)), no_wrap=True
+        )
     table.add_column("with\nsensors", justify="right")
     table.add_column("latency\n(ms)", justify="right")
     for name, model in result["models"].items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -24,6 +25,7 @@ Progress = Callable[[int, int], None]
 _SIDE = 34
 _SAMPLE_RATE = 8000
 _FILMS_AT_ONCE = 64
+_MARGIN = 16  # pixels around the sensor: room for jitter, movement and interpolation
 _SPLITS = ("train", "validation", "test")
 
 
@@ -31,8 +33,11 @@ _SPLITS = ("train", "validation", "test")
 class DigitsParams:
     """Size and difficulty of the embedded default.
 
-    Difficulty (contrast, position jitter, event drop, background, SNR) was frozen by unimodal
-    accuracy alone, before any fusion result; see docs/data.md for the measured figures.
+    Difficulty (position jitter, event drop, background, SNR) was set by hand from the unimodal
+    accuracy of the demo's spiking models, with the test split in view: see docs/data.md. A logistic
+    regression (C 0.01, standardised square roots of counts) trained on the train split of seed 0
+    reaches 0.81 on the vision test split (2x2 pixels, three bins of 100 ms, polarities added) and
+    0.96 on the audio one (64 channels, 40 bins of 20 ms): the speech is easier than the pictures.
 
     Parameters
     ----------
@@ -52,6 +57,11 @@ class DigitsParams:
     seed : int
     dvs : DvsParams
     cochlea : CochleaParams
+
+    Raises
+    ------
+    ValueError
+        If a parameter is out of range.
     """
 
     n_train: int = 900
@@ -65,6 +75,21 @@ class DigitsParams:
     seed: int = 0
     dvs: DvsParams = field(default_factory=DvsParams)
     cochlea: CochleaParams = field(default_factory=CochleaParams)
+
+    def __post_init__(self) -> None:
+        for name in ("n_train", "n_validation", "n_test", "seed", "background_hz"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"{name} must be >= 0, got {getattr(self, name)}")
+        if self.voices < 1:
+            raise ValueError(f"voices must be >= 1, got {self.voices}")
+        if not 0 <= self.event_drop <= 1:
+            raise ValueError(f"event_drop must lie in [0, 1], got {self.event_drop}")
+        if not 0 <= self.position_jitter_px <= _MARGIN - 4:
+            raise ValueError(
+                f"position_jitter_px must lie in [0, {_MARGIN - 4}], got {self.position_jitter_px}"
+            )
+        if math.isnan(self.snr_db):
+            raise ValueError(f"snr_db must be a number, got {self.snr_db}")
 
 
 def load_digits(
@@ -114,7 +139,9 @@ def build_vision(params: DigitsParams, progress: Progress | None = None) -> list
     for start in range(0, len(chosen), _FILMS_AT_ONCE):
         part = chosen[start : start + _FILMS_AT_ONCE]
         films, times_us = saccade_films(data.images[part], params.position_jitter_px, rng)
-        for index, stream in zip(part, array.encode_batch(films, times_us), strict=True):
+        for index, stream in zip(
+            part, array.encode_batch(films, times_us, noise_rng=rng), strict=True
+        ):
             worn = _wear(stream, params.event_drop, params.background_hz, rng)
             name = f"picture-{index:04d}"
             split = str(splits[len(recordings)])
@@ -136,15 +163,14 @@ def saccade_films(
 
     large = np.clip(zoom(pictures, (1, 2.5, 2.5), order=3), 0, 16) * (255 / 16)
     side = large.shape[1]
-    margin = 16  # room for jitter and movement
-    canvas = np.zeros((len(large), _SIDE + 2 * margin, _SIDE + 2 * margin))
-    corner = margin + (_SIDE - side) // 2
+    canvas = np.zeros((len(large), _SIDE + 2 * _MARGIN, _SIDE + 2 * _MARGIN))
+    corner = _MARGIN + (_SIDE - side) // 2
     canvas[:, corner : corner + side, corner : corner + side] = gaussian_filter(
         large, (0, 0.6, 0.6)
     )
     start = rng.uniform(-jitter_px, jitter_px, (len(large), 2))
     path, times_us = saccade_path()
-    films = np.stack([_window(canvas, start + offset, margin) for offset in path], axis=1)
+    films = np.stack([_window(canvas, start + offset) for offset in path], axis=1)
     return films, times_us
 
 
@@ -180,13 +206,13 @@ def build_audio(params: DigitsParams, progress: Progress | None = None) -> list[
     return recordings
 
 
-def _window(canvas: FloatArray, offset: FloatArray, margin: int) -> FloatArray:
+def _window(canvas: FloatArray, offset: FloatArray) -> FloatArray:
     """The sensor's view of each canvas at a sub-pixel offset (bilinear), ``[B, 34, 34]``."""
     whole = np.floor(offset).astype(int)
     part = offset - whole
     film = np.arange(len(canvas))[:, None, None]
-    rows = margin + whole[:, 0, None, None] + np.arange(_SIDE)[None, :, None]
-    columns = margin + whole[:, 1, None, None] + np.arange(_SIDE)[None, None, :]
+    rows = _MARGIN + whole[:, 0, None, None] + np.arange(_SIDE)[None, :, None]
+    columns = _MARGIN + whole[:, 1, None, None] + np.arange(_SIDE)[None, None, :]
     fy, fx = part[:, 0, None, None], part[:, 1, None, None]
     view: FloatArray = (
         (1 - fy) * (1 - fx) * canvas[film, rows, columns]

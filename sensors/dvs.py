@@ -100,9 +100,17 @@ class DvsPixelArray:
         return self.encode_batch(frames[None], times_us, modality)[0]
 
     def encode_batch(
-        self, frames: np.ndarray[Any, Any], times_us: np.ndarray[Any, Any], modality: str = "vision"
+        self,
+        frames: np.ndarray[Any, Any],
+        times_us: np.ndarray[Any, Any],
+        modality: str = "vision",
+        noise_rng: np.random.Generator | None = None,
     ) -> list[EventStream]:
-        """Events of several films with common times, ``frames [B, T, H, W]``; see `encode`."""
+        """Events of several films with common times, ``frames [B, T, H, W]``; see `encode`.
+
+        ``noise_rng`` draws the shot noise, so that batches of one data set differ in it; the
+        default is seeded by the parameters, and mismatch always is: it belongs to the chip.
+        """
         frames = np.asarray(frames)
         times = _checked_times(frames, np.asarray(times_us))
         p = self.params
@@ -124,7 +132,7 @@ class DvsPixelArray:
             found += _fire(before, now, start_us, end_us, memory, off_at, last_us, p, False)
             before = now
         duration_us = int(times[-1]) + 1
-        found.append(_noise(frames.shape, duration_us, p.shot_noise_hz, rng))
+        found.append(_noise(frames.shape, duration_us, p.shot_noise_hz, noise_rng or rng))
         columns = [np.concatenate(part) for part in zip(*found, strict=True)]
         return [
             EventStream(_sorted_events(columns, film), (width, height, 2), duration_us, modality)

@@ -82,3 +82,24 @@ def test_front_end_counts_grow_with_samples_and_channels() -> None:
     assert Cochlea(CochleaParams(n_channels=8)).frontend_counts(10, 8000).effective_macs == (
         2 * one.effective_macs
     )
+
+
+@pytest.mark.parametrize("rate", [8000, 48000])
+def test_the_bank_equals_the_recursion_it_stands_for(rng, rate: int) -> None:
+    from scipy.signal import lfilter
+
+    p = CochleaParams(n_channels=5, spikes_per_unit_s=1.0)
+    wave = rng.standard_normal(rate // 4)
+    scaled = wave * p.level_rms / np.sqrt(np.mean(wave**2))
+    decay = np.exp(-2 * np.pi * p.envelope_hz / rate)
+    cochlea = Cochlea(p)
+    for channel, frequency in enumerate(cochlea.center_frequencies_hz):
+        bandwidth = 1.019 * 24.7 * (4.37e-3 * frequency + 1)
+        pole = np.exp(2 * np.pi * (1j * frequency - bandwidth) / rate)
+        moved = scaled.astype(complex)
+        for _ in range(4):
+            moved = lfilter([1 - abs(pole)], [1, -pole], moved)
+        envelope = lfilter([1 - decay], [1, -decay], np.maximum(2 * moved.real, 0))
+        np.testing.assert_allclose(
+            cochlea.drive(wave, rate)[channel], envelope**p.compression, atol=1e-4
+        )

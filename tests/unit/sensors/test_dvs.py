@@ -65,6 +65,17 @@ def test_every_call_starts_fresh_and_a_batch_equals_single_films(rng) -> None:
     assert batch[0].sensor_size == (4, 5, 2)
 
 
+def test_batches_differ_in_noise_if_told_to() -> None:
+    array = DvsPixelArray(DvsParams(shot_noise_hz=5.0, leak_hz=0.0))
+    films, times = np.full((1, 2, 20, 20), 50.0), np.array([0, 500_000])
+    same = [array.encode_batch(films, times)[0].events for _ in range(2)]
+    np.testing.assert_array_equal(*same)
+    rng = np.random.default_rng(0)
+    first, second = (array.encode_batch(films, times, noise_rng=rng)[0] for _ in range(2))
+    assert len(first) > 500
+    assert not np.array_equal(first.events, second.events)
+
+
 @pytest.mark.parametrize(
     ("frames", "times", "message"),
     [
