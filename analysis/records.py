@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import json
+import tomllib
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +15,9 @@ import numpy as np
 from spikefuse.errors import ConfigError, DataError
 
 SCHEMA = 1
+_INTEGERS = ("seed", "sample", "label", "prediction")
+_TEXTS = ("model", "vision_source", "audio_source", "vision_group", "audio_group")
+_RESULT_KEYS = ("name", "seeds", "data", "models", "comparison", "ratios", "environment")
 
 
 @dataclass(frozen=True)
@@ -25,16 +30,27 @@ class RunRecord:
     result : dict
         Content of ``result.json``.
     raster : dict of arrays, or None
-        Content of ``raster.npz``, where the run has a fused SNN.
+        Content of ``raster.npz``, where the run has a fused SNN; times in ms.
+    metrics : list of dict
+        Lines of ``metrics.jsonl``: one per model, seed and epoch.
+    predictions : dict of columns, or None
+        Content of ``predictions.csv``, each column an array of one entry per line.
+    config : dict
+        Content of ``config.toml``; empty where the file is absent.
     """
 
     path: Path
     result: dict[str, Any]
     raster: dict[str, np.ndarray[Any, Any]] | None
+    metrics: list[dict[str, Any]]
+    predictions: dict[str, np.ndarray[Any, Any]] | None
+    config: dict[str, Any]
 
 
-def load_run(path: Path) -> RunRecord:
+def load_run(path: Path | str) -> RunRecord:
     """Read a finished run directory.
+
+    Only ``result.json`` must be there; a file that is there must be readable.
 
     Raises
     ------
@@ -43,22 +59,92 @@ def load_run(path: Path) -> RunRecord:
     DataError
         If a file is damaged or of another schema.
     """
-    file = Path(path) / "result.json"
+    folder = Path(path)
+    return RunRecord(
+        folder,
+        _read_result(folder),
+        _read_raster(folder / "raster.npz"),
+        _read_metrics(folder / "metrics.jsonl"),
+        _read_predictions(folder / "predictions.csv"),
+        _read_config(folder / "config.toml"),
+    )
+
+
+def discover_runs(root: Path | str) -> list[Path]:
+    """Finished run directories at or below ``root``, sorted.
+
+    Raises
+    ------
+    ConfigError
+        If ``root`` is no directory.
+    """
+    folder = Path(root)
+    if not folder.is_dir():
+        raise ConfigError(f"root must be a directory, got {root}")
+    return sorted(file.parent for file in folder.rglob("result.json"))
+
+
+def _read_result(folder: Path) -> dict[str, Any]:
+    """``result.json``, of this schema and with every part that a report needs."""
+    file = folder / "result.json"
     if not file.is_file():
-        raise ConfigError(f"RUN must be a finished run directory with result.json, got {path}")
+        raise ConfigError(f"RUN must be a finished run directory with result.json, got {folder}")
     try:
-        result: dict[str, Any] = json.loads(file.read_text())
-    except json.JSONDecodeError as error:
+        result = json.loads(file.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise DataError(f"{file} must be JSON, got: {error}") from error
     if not isinstance(result, dict) or result.get("schema") != SCHEMA:
         found = result.get("schema") if isinstance(result, dict) else type(result).__name__
         raise DataError(f"{file} must be of schema {SCHEMA}, got {found!r}")
-    raster_file = Path(path) / "raster.npz"
-    raster = None
-    if raster_file.is_file():
-        try:
-            with np.load(raster_file, allow_pickle=False) as arrays:
-                raster = {name: arrays[name] for name in arrays.files}
-        except (OSError, ValueError, zipfile.BadZipFile) as error:
-            raise DataError(f"{raster_file} must be readable, got: {error}") from error
-    return RunRecord(Path(path), result, raster)
+    missing = [key for key in _RESULT_KEYS if key not in result]
+    if missing:
+        raise DataError(f"{file} must hold {', '.join(_RESULT_KEYS)}, got none of {missing}")
+    return result
+
+
+def _read_raster(file: Path) -> dict[str, np.ndarray[Any, Any]] | None:
+    """``raster.npz``, where it is."""
+    if not file.is_file():
+        return None
+    try:
+        with np.load(file, allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in arrays.files}
+    except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
+        raise DataError(f"{file} must be readable, got: {error}") from error
+
+
+def _read_metrics(file: Path) -> list[dict[str, Any]]:
+    """``metrics.jsonl``, where it is."""
+    if not file.is_file():
+        return []
+    try:
+        return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise DataError(f"{file} must hold one JSON object a line, got: {error}") from error
+
+
+def _read_predictions(file: Path) -> dict[str, np.ndarray[Any, Any]] | None:
+    """``predictions.csv`` by column, where it is."""
+    if not file.is_file():
+        return None
+    try:
+        rows = list(csv.DictReader(file.read_text(encoding="utf-8").splitlines()))
+        columns: dict[str, np.ndarray[Any, Any]] = {
+            name: np.array([int(row[name]) for row in rows], dtype=np.int64) for name in _INTEGERS
+        }
+        for name in _TEXTS:
+            columns[name] = np.array([row[name] for row in rows], dtype=np.str_)
+        columns["evidence_ms"] = np.array([float(row["evidence_ms"]) for row in rows])
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(f"{file} must be a readable table of predictions, got: {error}") from error
+    return columns
+
+
+def _read_config(file: Path) -> dict[str, Any]:
+    """``config.toml``, where it is."""
+    if not file.is_file():
+        return {}
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise DataError(f"{file} must be TOML, got: {error}") from error

@@ -1,10 +1,11 @@
-"""One look for every figure, and how a figure is saved."""
+"""One look for every figure, how a figure is saved, and how an energy is written."""
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,7 @@ MODEL_NAMES = {
     "snn_vision": "SNN vision only",
     "snn_audio": "SNN audio only",
 }
+_UNITS = (("J", 1e12), ("mJ", 1e9), ("uJ", 1e6), ("nJ", 1e3))
 _STYLE: Any = {
     "font.size": 9.0,
     "axes.spines.top": False,
@@ -41,34 +43,51 @@ _STYLE: Any = {
 }
 
 
-def new_figure(rows: int, width: float, height: float, **options: Any) -> tuple[Figure, Any]:
-    """A figure of ``rows`` panels and its axes, in the common style."""
+@contextmanager
+def house_style() -> Iterator[None]:
+    """Matplotlib settings of every figure; the caller's own come back afterwards."""
     import matplotlib
 
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
+    with matplotlib.rc_context():
+        # The user's matplotlibrc must not change a figure's bytes.
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(_STYLE)
+        yield
 
-    with matplotlib.rc_context(_STYLE):
-        return plt.subplots(
-            rows, 1, figsize=(width, height), squeeze=False, layout="constrained", **options
-        )
+
+def new_figure(rows: int, width: float, height: float, **options: Any) -> tuple[Figure, Any]:
+    """A figure of ``rows`` panels and its axes ``[rows, 1]``; sizes in inches."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    return figure, figure.subplots(rows, 1, squeeze=False, **options)
 
 
 def save_figure(
     figure: Figure, folder: Path, name: str, data: Mapping[str, Sequence[Any]]
 ) -> list[Path]:
-    """Write PNG and SVG (the same bytes for the same figure) and the data as CSV beside them."""
-    import matplotlib
-    import matplotlib.pyplot as plt
+    """Write PNG and SVG (the same bytes for the same figure) and the data as CSV beside them.
 
+    Parameters
+    ----------
+    figure : Figure
+    folder : Path
+        Made where it is missing.
+    name : str
+    data : mapping of column name to values
+        Columns may differ in length; a shorter one ends in empty cells.
+
+    Returns
+    -------
+    list of Path
+        PNG, SVG, CSV.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     written: list[Path] = []
-    with matplotlib.rc_context(_STYLE):
-        for suffix, metadata in (("png", {"Software": None}), ("svg", {"Date": None})):
-            path = folder / f"{name}.{suffix}"
-            figure.savefig(path, dpi=150, metadata=metadata)
-            written.append(path)
-    plt.close(figure)
+    for suffix, metadata in (("png", {"Software": None}), ("svg", {"Date": None})):
+        path = folder / f"{name}.{suffix}"
+        figure.savefig(path, dpi=150, metadata=metadata)
+        written.append(path)
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(data)
@@ -76,15 +95,26 @@ def save_figure(
     for i in range(length):
         writer.writerow([column[i] if i < len(column) else "" for column in data.values()])
     table = folder / f"{name}.csv"
-    table.write_text(buffer.getvalue())
+    table.write_text(buffer.getvalue(), encoding="utf-8")
     return [*written, table]
 
 
+def model_name(model: str) -> str:
+    """A model's name for people."""
+    return MODEL_NAMES.get(model, model)
+
+
+def energy_unit(value_pj: float) -> tuple[str, float]:
+    """The unit that suits an energy, and its size in pJ."""
+    for unit, scale in _UNITS:
+        if abs(value_pj) >= scale:
+            return unit, scale
+    return "pJ", 1.0
+
+
 def format_pj(value_pj: float | None) -> str:
-    """A readable energy from picojoule."""
+    """A readable energy from picojoule, three digits."""
     if value_pj is None:
         return "n/a"
-    for unit, scale in (("mJ", 1e9), ("uJ", 1e6), ("nJ", 1e3)):
-        if abs(value_pj) >= scale:
-            return f"{value_pj / scale:.3g} {unit}"
-    return f"{value_pj:.3g} pJ"
+    unit, scale = energy_unit(value_pj)
+    return f"{value_pj / scale:.3g} {unit}"

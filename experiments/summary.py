@@ -19,19 +19,18 @@ def print_summary(result: Mapping[str, Any], console: Console) -> None:
     seeds = len(result["seeds"])
     table = Table(
         box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
         title=f"{data['name']}, {data['n_test']} test pairs, {seeds} seed(s)"
         + (", synthetic speech" if data["synthetic_speech"] else ""),
         caption="Energy per sample is modelled: network and digital front ends, then with the "
         "sensors' power (first profile). Latency is evidence in the stimulus plus compute measured "
         "on this host, median.",
     )
-    table.add_column("model")
+    table.add_column("model", no_wrap=True)
     table.add_column("accuracy\n[95 %]", justify="right")
     for profile in profiles:
         header = profile.split("_")
-        table.add_column(
-            "\n".join(header), justify="right", min_width=max(map(len, header)), no_wrap=True
-        )
+        table.add_column("\n".join(header), justify="right", min_width=max(map(len, header)))
     table.add_column("with\nsensors", justify="right")
     table.add_column("latency\n(ms)", justify="right")
     for name, model in result["models"].items():

@@ -13,10 +13,22 @@ from typing import Any, Literal
 
 from spikefuse.errors import ProfileError
 
-Prices = Literal["event", "both", "sensor"]
+Prices = Literal["event", "dense", "both", "sensor"]
+Bound = Literal["low", "value", "high"]
 
+_PRICES = ("event", "dense", "both", "sensor")
 _REQUIRED = ("value", "unit", "source", "locator", "seen", "kind")
-_UNITS = {"pJ", "pJ/op", "pJ/access64", "mW", "ns", "us"}
+_UNITS = {"pJ", "pJ/op", "pJ/access64", "uW", "mW", "W", "uA", "V", "ns", "us"}
+# A name says what its constant is, so that a power is never charged as an energy.
+_UNITS_BY_PREFIX = {
+    "e_sram": {"pJ/access64"},
+    "e_dram": {"pJ/access64"},
+    "e_": {"pJ", "pJ/op"},
+    "p_": {"uW", "mW", "W"},
+    "i_": {"uA"},
+    "v_": {"V"},
+    "t_": {"ns", "us"},
+}
 _SEEN = {"primary", "secondary", "code", "recall"}
 _KINDS = {"marginal", "average", "bound"}
 
@@ -63,8 +75,8 @@ class HardwareProfile:
     Parameters
     ----------
     name, title : str
-    prices : "event", "both" or "sensor"
-        Event hardware prices spiking models only.
+    prices : "event", "dense", "both" or "sensor"
+        Event hardware prices event-driven layers only, dense hardware dense layers only.
     process_nm : float or None
     basis : str
         spice, silicon, synthesis, datasheet or arithmetic.
@@ -86,8 +98,8 @@ class HardwareProfile:
     notes: str
     constants: Mapping[str, Constant]
 
-    def value(self, name: str) -> float:
-        """Nominal value of a constant.
+    def value(self, name: str, bound: Bound = "value") -> float:
+        """Nominal value of a constant, or an end of its range.
 
         Raises
         ------
@@ -99,33 +111,128 @@ class HardwareProfile:
                 f"profile {self.name!r} must hold the constant {name!r}, got "
                 f"{sorted(self.constants)}"
             )
-        return self.constants[name].value
+        return float(getattr(self.constants[name], bound))
+
+    def power_mw(self, name: str) -> float:
+        """Nominal power in mW of a constant given in uW, mW or W.
+
+        Raises
+        ------
+        ProfileError
+            If the profile lacks it, or it is not a power.
+        """
+        value, unit = self.value(name), self.constants[name].unit
+        if unit not in _UNITS_BY_PREFIX["p_"]:
+            raise ProfileError(
+                f"{self.name}.{name} must be a power in uW, mW or W, got the unit {unit!r}"
+            )
+        return value * 1e3 if unit == "W" else value / 1e3 if unit == "uW" else value
+
+
+@dataclass(frozen=True)
+class Sensor:
+    """A sensor and the power that it draws while it is on.
+
+    Parameters
+    ----------
+    name, title : str
+    power_mw : float
+        Published power, or supply current times supply voltage where only those are published.
+    source : str
+        Where the power comes from, with the place in what was seen.
+    profile : HardwareProfile
+        The whole entry.
+    """
+
+    name: str
+    title: str
+    power_mw: float
+    source: str
+    profile: HardwareProfile
+
+
+def load_sensor(name_or_path: str | Path, allow_recall: bool = False) -> Sensor:
+    """Load a shipped sensor by name, or a user's TOML file by path.
+
+    Raises
+    ------
+    ProfileError
+        As `load_profile`, or if the entry is not a sensor, or has neither ``p_chip`` nor
+        ``i_supply`` and ``v_supply``.
+    """
+    if not _is_file(name_or_path):
+        _check_name("sensor", str(name_or_path), [sensor.name for sensor in list_sensors()])
+    profile = load_profile(name_or_path, allow_recall)
+    if profile.prices != "sensor":
+        raise ProfileError(f"sensor must name a sensor, got {profile.name!r} ({profile.prices})")
+    return _as_sensor(profile)
+
+
+def list_sensors() -> list[Sensor]:
+    """The shipped sensors, each with its power and source."""
+    profiles = [load_profile(name) for name in list_profiles()]
+    return [_as_sensor(profile) for profile in profiles if profile.prices == "sensor"]
+
+
+def _as_sensor(profile: HardwareProfile) -> Sensor:
+    """Power of a sensor's entry."""
+    if "p_chip" in profile.constants:
+        used = ["p_chip"]
+        power_mw = profile.power_mw("p_chip")
+    else:
+        used = ["i_supply", "v_supply"]
+        power_mw = profile.value("i_supply") * profile.value("v_supply") / 1e3  # uA x V = uW
+    rows = [profile.constants[key] for key in used]
+    source = "; ".join(f"{row.source} ({row.locator})" for row in rows)
+    return Sensor(profile.name, profile.title, power_mw, source, profile)
 
 
 def load_profile(name_or_path: str | Path, allow_recall: bool = False) -> HardwareProfile:
     """Load a shipped profile by name, or a user's TOML file by path.
 
+    Parameters
+    ----------
+    name_or_path : str or Path
+        Anything that ends in ``.toml`` is a path.
+    allow_recall : bool
+        Also accept values and ranges that nobody looked up (``seen`` or ``range_seen`` is
+        "recall"). Otherwise such a value is refused, and such a range shrinks to the value.
+
     Raises
     ------
     ProfileError
         If it is unknown (the nearest name is given), or an entry lacks a unit, source, locator,
-        seen or kind, has an unknown one or a value that is not a positive number, or was only
-        recalled and ``allow_recall`` is not set. The file and the key are named.
+        seen or kind, has an unknown one, a unit that does not fit its name or a value that is not a
+        positive number, or was only recalled and ``allow_recall`` is not set. The file and the key
+        are named.
     """
-    path = Path(name_or_path)
-    if path.suffix == ".toml":
+    if _is_file(name_or_path):
+        path = Path(name_or_path)
         if not path.is_file():
             raise ProfileError(f"profile must be an existing TOML file, got {name_or_path}")
-        return _parse(path.read_text(), str(path), allow_recall)
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ProfileError(f"{path} must be a readable UTF-8 file: {error}") from error
+        return _parse(text, str(path), allow_recall)
     name = str(name_or_path)
-    if name not in list_profiles():
-        nearest = difflib.get_close_matches(name, list_profiles(), 1, 0.0)
+    _check_name("profile", name, list_profiles())
+    shipped = resources.files("spikefuse.cost") / "hardware" / f"{name}.toml"
+    return _parse(shipped.read_text(encoding="utf-8"), f"{name}.toml", allow_recall)
+
+
+def _is_file(name_or_path: str | Path) -> bool:
+    """Whether a path is meant, not a shipped name."""
+    return Path(name_or_path).suffix == ".toml"
+
+
+def _check_name(what: str, name: str, known: list[str]) -> None:
+    """Refuse an unknown name with all names and the nearest one."""
+    if name not in known:
+        nearest = difflib.get_close_matches(name, known, 1, 0.0)[0]
         raise ProfileError(
-            f"profile must be a .toml file or one of {list_profiles()}, got {name!r}; nearest: "
-            f"{nearest[0]!r}"
+            f"{what} must be a .toml file or one of {known}, got {name!r}; nearest: {nearest!r}"
         )
-    text = (resources.files("spikefuse.cost") / "hardware" / f"{name}.toml").read_text()
-    return _parse(text, name, allow_recall)
 
 
 def list_profiles() -> list[str]:
@@ -142,17 +249,22 @@ def _parse(text: str, where: str, allow_recall: bool) -> HardwareProfile:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ProfileError(f"{where} must be TOML: {error}") from error
-    head = table.get("profile", {})
+    head = _table(table, "profile", where)
     for key in ("name", "title", "prices", "basis"):
-        if not head.get(key):
+        if not (isinstance(head.get(key), str) and head[key]):
             raise ProfileError(f"{where}: [profile] must say {key!r}, got {sorted(head)}")
-    if head["prices"] not in ("event", "both", "sensor"):
+    if head["prices"] not in _PRICES:
         raise ProfileError(
-            f"{where}: profile.prices must be event, both or sensor, got {head['prices']!r}"
+            f"{where}: profile.prices must be event, dense, both or sensor, got {head['prices']!r}"
         )
+    for key, number in (("word_bits", int), ("state_bits", int), ("process_nm", int | float)):
+        got = head.get(key, 1)
+        if isinstance(got, bool) or not isinstance(got, number) or not 0 < got < math.inf:
+            raise ProfileError(f"{where}: profile.{key} must be a positive number, got {got!r}")
+    entries = _table(table, "constants", where)
     constants = {
-        key: _constant(entry, f"{where}: constants.{key}", allow_recall)
-        for key, entry in table.get("constants", {}).items()
+        key: _constant(key, _table(entries, key, f"{where}: constants"), where, allow_recall)
+        for key in entries
     }
     if not constants:
         raise ProfileError(f"{where}: [constants] must hold at least one entry, got none")
@@ -162,32 +274,51 @@ def _parse(text: str, where: str, allow_recall: bool) -> HardwareProfile:
         head["prices"],
         head.get("process_nm"),
         head["basis"],
-        int(head.get("word_bits", 32)),
-        int(head.get("state_bits", 32)),
-        head.get("notes", ""),
+        head.get("word_bits", 32),
+        head.get("state_bits", 32),
+        str(head.get("notes", "")),
         constants,
     )
 
 
-def _constant(entry: Mapping[str, Any], where: str, allow_recall: bool) -> Constant:
+def _table(parent: Mapping[str, Any], key: str, where: str) -> Mapping[str, Any]:
+    """The table ``key`` of ``parent``, empty if it is absent."""
+    entry = parent.get(key, {})
+    if not isinstance(entry, dict):
+        raise ProfileError(f"{where}: {key} must be a table, got {entry!r}")
+    return entry
+
+
+def _constant(key: str, entry: Mapping[str, Any], file: str, allow_recall: bool) -> Constant:
     """One entry, complete or refused."""
-    missing = [key for key in _REQUIRED if not entry.get(key)]
+    where = f"{file}: constants.{key}"
+    missing = [field for field in _REQUIRED if entry.get(field, "") == ""]
     if missing:
         raise ProfileError(f"{where} must say {missing[0]!r}, got only {sorted(entry)}")
-    for key, allowed in (("unit", _UNITS), ("seen", _SEEN), ("kind", _KINDS)):
-        if entry[key] not in allowed:
-            raise ProfileError(
-                f"{where}.{key} must be one of {sorted(allowed)}, got {entry[key]!r}"
-            )
+    for field in _REQUIRED[1:]:
+        if not isinstance(entry[field], str):
+            raise ProfileError(f"{where}.{field} must be a text, got {entry[field]!r}")
+    units = next((u for prefix, u in _UNITS_BY_PREFIX.items() if key.startswith(prefix)), _UNITS)
+    range_seen = entry.get("range_seen", entry["seen"])
+    for field, got, allowed in (
+        ("unit", entry["unit"], units),
+        ("seen", entry["seen"], _SEEN),
+        ("kind", entry["kind"], _KINDS),
+        ("range_seen", range_seen, _SEEN),
+    ):
+        if got not in allowed:
+            raise ProfileError(f"{where}.{field} must be one of {sorted(allowed)}, got {got!r}")
     if entry["seen"] == "recall" and not allow_recall:
         raise ProfileError(f"{where} must have been seen, got a recalled value (allow_recall=True)")
     value = entry["value"]
     low, high = entry.get("low", value), entry.get("high", value)
     numbers = (low, value, high)
-    if not all(isinstance(n, int | float) and math.isfinite(n) and n > 0 for n in numbers):
+    if not all(_is_positive(number) for number in numbers):
         raise ProfileError(f"{where} must be positive numbers, got {numbers}")
     if not low <= value <= high:
         raise ProfileError(f"{where} must satisfy low <= value <= high, got {numbers}")
+    if range_seen == "recall" and not allow_recall:
+        low = high = value
     return Constant(
         float(value),
         float(low),
@@ -197,5 +328,12 @@ def _constant(entry: Mapping[str, Any], where: str, allow_recall: bool) -> Const
         entry["locator"],
         entry["seen"],
         entry["kind"],
-        entry.get("note", ""),
+        str(entry.get("note", "")),
     )
+
+
+def _is_positive(number: Any) -> bool:
+    """A finite number above zero; true and false are not numbers here."""
+    if isinstance(number, bool) or not isinstance(number, int | float):
+        return False
+    return 0 < number < math.inf

@@ -176,6 +176,8 @@ def test_an_interrupt_saves_and_says_how_to_go_on(recordings: Path, tmp_path: Pa
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
+        # A background job of a script starts with the signal ignored; a user's shell does not.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     deadline = time.monotonic() + 60
     while not list(folder.glob("checkpoints/*/epoch-*")) and time.monotonic() < deadline:

@@ -1,0 +1,219 @@
+"""Modelled energy: by part of the model, by action, and the three totals."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from analysis.records import RunRecord
+from analysis.style import (
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    PURPLE,
+    SKY,
+    VERMILION,
+    YELLOW,
+    energy_unit,
+    format_pj,
+    house_style,
+    model_name,
+    new_figure,
+    save_figure,
+)
+
+_LIGHT_GREY = "#BBBBBB"
+PART_COLORS = {
+    "vision encoder": BLUE,
+    "audio encoder": ORANGE,
+    "fusion: vision path": SKY,
+    "fusion: audio path": YELLOW,
+    "fused layer and readout": GREEN,
+    "front ends (digital)": _LIGHT_GREY,
+}
+ACTION_COLORS = {
+    "accumulate": SKY,
+    "multiply_accumulate": VERMILION,
+    "neuron_update": GREEN,
+    "weight_memory": BLUE,
+    "state_memory": ORANGE,
+    "spike_routing": PURPLE,
+}
+TOTALS = {
+    "dynamic_pj": ("dynamic", "o", BLUE),
+    "with_static_pj": ("+ static power over the window", "s", ORANGE),
+    "with_sensors_pj": ("+ sensors", "D", VERMILION),
+}
+
+
+def draw_energy(run: RunRecord, folder: Path) -> list[Path]:
+    """Modelled dynamic energy by part of the model, one panel per profile, one bar per model."""
+    return _draw_stacked(
+        run, folder, "energy", "part", lambda b: energy_by_part(b["by_path"]), PART_COLORS
+    )
+
+
+def draw_energy_actions(run: RunRecord, folder: Path) -> list[Path]:
+    """Modelled dynamic energy by action, digital front ends included."""
+    return _draw_stacked(
+        run, folder, "energy_actions", "action", lambda b: b["by_action"], ACTION_COLORS
+    )
+
+
+def draw_energy_totals(run: RunRecord, folder: Path) -> list[Path]:
+    """The three totals on one logarithmic axis: what each step of honesty adds."""
+    models = run.result["models"]
+    profiles = _profiles(run)
+    rows: dict[str, list[Any]] = {"profile": [], "model": [], "total": [], "energy_pj": []}
+    with house_style():
+        figure, axes = new_figure(
+            len(profiles),
+            7.0,
+            0.9 + len(profiles) * (0.65 + 0.24 * len(models)),
+            sharex=True,
+        )
+        for axis, profile in zip(axes[:, 0], profiles, strict=True):
+            for position, (name, model) in enumerate(models.items()):
+                drawn = False
+                for key, (label, marker, color) in TOTALS.items():
+                    value = model["energy"][profile][key]
+                    if value is None:
+                        continue
+                    drawn = True
+                    axis.plot(value, position, marker, color=color, label=label, markersize=6)
+                    _append(rows, profile, name, key, value)
+                if not drawn:
+                    _say_no_price(axis, position)
+            _name_models(axis, models)
+            axis.set_xscale("log")
+            axis.set_title(profile, loc="left")
+            axis.grid(axis="x", alpha=0.3)
+            axis.xaxis.set_major_formatter(lambda value, _: format_pj(value))
+        axes[-1, 0].set_xlabel("energy per sample (modelled, logarithmic)")
+        seen = [spec for key, spec in TOTALS.items() if key in rows["total"]]
+        figure.legend(handles=_markers(seen), loc="outside lower center", ncols=3)
+        return save_figure(figure, folder, "energy_totals", rows)
+
+
+def energy_by_part(by_path: Mapping[str, float]) -> dict[str, float]:
+    """Energy of each part of a model from that of its paths; the sum is kept."""
+    parts: dict[str, float] = {}
+    for path, value in by_path.items():
+        if path.startswith("frontend."):
+            part = "front ends (digital)"
+        elif path.startswith("encoders.vision."):
+            part = "vision encoder"
+        elif path.startswith("encoders.audio."):
+            part = "audio encoder"
+        elif path.endswith(".vision"):
+            part = "fusion: vision path"
+        elif path.endswith(".audio"):
+            part = "fusion: audio path"
+        else:
+            part = "fused layer and readout"
+        parts[part] = parts.get(part, 0.0) + value
+    return parts
+
+
+def _draw_stacked(
+    run: RunRecord,
+    folder: Path,
+    name: str,
+    column: str,
+    split: Callable[[Mapping[str, Any]], Mapping[str, float]],
+    colors: Mapping[str, str],
+) -> list[Path]:
+    """Stacked bars of ``split(breakdown)``; a model that a profile cannot price gets words."""
+    models = run.result["models"]
+    profiles = _profiles(run)
+    rows: dict[str, list[Any]] = {"profile": [], "model": [], column: [], "energy_pj": []}
+    with house_style():
+        height = 0.9 + len(profiles) * (0.95 + 0.24 * len(models))
+        figure, axes = new_figure(len(profiles), 7.0, height)
+        for axis, profile in zip(axes[:, 0], profiles, strict=True):
+            priced = {
+                model: split(entry["energy"][profile]["breakdown"])
+                if entry["energy"][profile]["dynamic_pj"] is not None
+                else {}
+                for model, entry in models.items()
+            }
+            unit, scale = energy_unit(
+                max((sum(p.values()) for p in priced.values()), default=0.0)
+            )
+            for position, (model, parts) in enumerate(priced.items()):
+                if not parts:
+                    _say_no_price(axis, position)
+                    continue
+                left = 0.0
+                for part in sorted(parts, key=lambda part: _rank(part, colors)):
+                    width = parts[part] / scale
+                    axis.barh(position, width, left=left, color=colors.get(part, GREY))
+                    left += width
+                    _append(rows, profile, model, part, parts[part])
+                axis.text(left, position, f" {left:.3g} {unit}", va="center")
+            _name_models(axis, models)
+            axis.margins(x=0.14)
+            axis.set_title(profile, loc="left")
+            axis.set_xlabel(f"dynamic energy per sample ({unit}, modelled)")
+        seen = sorted(
+            {part for part, value in zip(rows[column], rows["energy_pj"], strict=True) if value},
+            key=lambda part: _rank(part, colors),
+        )
+        if seen:
+            handles = _patches(seen, colors)
+            figure.legend(handles=handles, loc="outside lower center", ncols=3)
+        return save_figure(figure, folder, name, rows)
+
+
+def _profiles(run: RunRecord) -> list[str]:
+    """Profiles in the order of the run."""
+    return list(next(iter(run.result["models"].values()))["energy"])
+
+
+def _name_models(axis: Any, models: Mapping[str, Any]) -> None:
+    """Models from top to bottom in the order of the run."""
+    axis.set_yticks(range(len(models)), [model_name(name) for name in models])
+    axis.set_ylim(len(models) - 0.5, -0.5)
+
+
+def _say_no_price(axis: Any, position: int) -> None:
+    """Words in the place of a bar."""
+    axis.text(
+        0.01,
+        position,
+        "not priced by this profile",
+        va="center",
+        color=GREY,
+        transform=axis.get_yaxis_transform(),
+    )
+
+
+def _append(rows: dict[str, list[Any]], *cells: Any) -> None:
+    """One line of the figure's table."""
+    for column, cell in zip(rows.values(), cells, strict=True):
+        column.append(cell)
+
+
+def _rank(part: str, colors: Mapping[str, str]) -> tuple[int, str]:
+    """Known parts in the order of the palette, then the others by name."""
+    names = list(colors)
+    return (names.index(part) if part in colors else len(names), part)
+
+
+def _patches(parts: list[str], colors: Mapping[str, str]) -> list[Any]:
+    """Legend entries of bars."""
+    from matplotlib.patches import Patch
+
+    return [Patch(color=colors.get(p, GREY), label=p.replace("_", " ")) for p in parts]
+
+
+def _markers(specs: list[tuple[str, str, str]]) -> list[Any]:
+    """Legend entries of markers."""
+    from matplotlib.lines import Line2D
+
+    return [
+        Line2D([], [], marker=marker, color=color, linestyle="none", label=label)
+        for label, marker, color in specs
+    ]
