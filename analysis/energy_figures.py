@@ -139,9 +139,7 @@ def _draw_stacked(
                 else {}
                 for model, entry in models.items()
             }
-            unit, scale = energy_unit(
-                max((sum(p.values()) for p in priced.values()), default=0.0)
-            )
+            unit, scale = energy_unit(max((sum(p.values()) for p in priced.values()), default=0.0))
             for position, (model, parts) in enumerate(priced.items()):
                 if not parts:
                     _say_no_price(axis, position)

@@ -7,10 +7,7 @@ import io
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from typing import Any
 
 # Okabe and Ito's colour-blind-safe palette.
 BLUE, ORANGE, GREEN, VERMILION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
@@ -55,7 +52,7 @@ def house_style() -> Iterator[None]:
         yield
 
 
-def new_figure(rows: int, width: float, height: float, **options: Any) -> tuple[Figure, Any]:
+def new_figure(rows: int, width: float, height: float, **options: Any) -> tuple[Any, Any]:
     """A figure of ``rows`` panels and its axes ``[rows, 1]``; sizes in inches."""
     from matplotlib.figure import Figure
 
@@ -64,7 +61,7 @@ def new_figure(rows: int, width: float, height: float, **options: Any) -> tuple[
 
 
 def save_figure(
-    figure: Figure, folder: Path, name: str, data: Mapping[str, Sequence[Any]]
+    figure: Any, folder: Path, name: str, data: Mapping[str, Sequence[Any]]
 ) -> list[Path]:
     """Write PNG and SVG (the same bytes for the same figure) and the data as CSV beside them.
 
