@@ -6,3 +6,4 @@ from spikefuse.cost.energy import energy as energy
 from spikefuse.cost.profile import HardwareProfile as HardwareProfile
 from spikefuse.cost.profile import list_profiles as list_profiles
 from spikefuse.cost.profile import load_profile as load_profile
+from spikefuse.cost.profile import load_sensor as load_sensor

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spikefuse.cost.energy import EnergyEstimate, energy, ratio, ratios, word_energy_pj
-from spikefuse.cost.profile import load_profile
+from spikefuse.cost.profile import HardwareProfile, load_profile
 from spikefuse.errors import ProfileError
 from spikefuse.opcounts import COUNT_FIELDS, OpCounts, PathCounts
 
@@ -254,12 +254,15 @@ PATHS = st.builds(
     kind=st.sampled_from(["event", "dense", "frontend"]),
     modality=st.sampled_from(["vision", "audio", "shared"]),
 )
-PROFILES = st.sampled_from(["horowitz_45nm_fp32", "horowitz_45nm_int8", "loihi1_davies2018"])
+PROFILES = st.sampled_from(
+    [load_profile(f"horowitz_45nm_{width}") for width in ("fp32", "int8")]
+    + [load_profile("loihi1_davies2018")]
+)
 
 
-def fitting(path: PathCounts, profile: str) -> PathCounts:
+def fitting(path: PathCounts, profile: HardwareProfile) -> PathCounts:
     """The path without what a spiking chip cannot price."""
-    if profile != "loihi1_davies2018":
+    if profile.prices == "both":
         return path
     return replace(path, kind="event", effective_macs=0)
 

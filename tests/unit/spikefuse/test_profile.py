@@ -1,5 +1,7 @@
 """Profiles and sensors: every shipped constant, and every rule of the loader."""
 
+from pathlib import Path
+
 import pytest
 
 from spikefuse.cost.profile import list_profiles, list_sensors, load_profile, load_sensor
@@ -11,7 +13,7 @@ HOROWITZ_MEMORY = {
     "e_sram_1mib": (100, "pJ/access64"),
     "e_dram": (1300, "pJ/access64"),
 }
-# Typed from the publications' tables, not read from the files under test.
+# Typed by hand, not read from the files under test.
 EXPECTED = {
     "horowitz_45nm_fp32": {
         "e_add": (0.9, "pJ/op"),
@@ -62,6 +64,21 @@ def test_shipped_constants(name: str) -> None:
     rows = profile.constants
     assert {key: (row.value, row.unit) for key, row in rows.items()} == EXPECTED[name]
     assert all(row.seen != "recall" for row in rows.values())
+
+
+def test_the_documentation_lists_every_constant() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "energy.md").read_text(encoding="utf-8")
+    lines = [line for line in page.splitlines() if line.startswith("|")]
+    for name, expected in EXPECTED.items():
+        assert any(name in line for line in lines)
+        for key, (value, _) in expected.items():
+            row = load_profile(name).constants[key]
+            assert any(
+                f"`{key}`" in line
+                and f"| {value:g} " in line
+                and f"| {row.seen} | {row.kind}" in line
+                for line in lines
+            ), (name, key)
 
 
 def test_word_widths() -> None:
