@@ -90,7 +90,7 @@ def draw_energy_totals(run: RunRecord, folder: Path) -> list[Path]:
             axis.set_xscale("log")
             axis.set_title(profile, loc="left")
             axis.grid(axis="x", alpha=0.3)
-            axis.xaxis.set_major_formatter(lambda value, _: format_pj(value))
+            axis.xaxis.set_major_formatter(lambda value, _: _tick(value))
         axes[-1, 0].set_xlabel("energy per sample (modelled, logarithmic)")
         seen = [spec for key, spec in TOTALS.items() if key in rows["total"]]
         figure.legend(handles=_markers(seen), loc="outside lower center", ncols=3)
@@ -146,11 +146,12 @@ def _draw_stacked(
                     continue
                 left = 0.0
                 for part in sorted(parts, key=lambda part: _rank(part, colors)):
-                    width = parts[part] / scale
-                    axis.barh(position, width, left=left, color=colors.get(part, GREY))
-                    left += width
                     _append(rows, profile, model, part, parts[part])
-                axis.text(left, position, f" {left:.3g} {unit}", va="center")
+                    if parts[part]:  # a bar of no width would pin the axis at its edge
+                        width = parts[part] / scale
+                        axis.barh(position, width, left=left, color=colors.get(part, GREY))
+                        left += width
+                axis.text(left, position, f" {format_pj(left * scale)}", va="center")
             _name_models(axis, models)
             axis.margins(x=0.14)
             axis.set_title(profile, loc="left")
@@ -174,6 +175,12 @@ def _name_models(axis: Any, models: Mapping[str, Any]) -> None:
     """Models from top to bottom in the order of the run."""
     axis.set_yticks(range(len(models)), [model_name(name) for name in models])
     axis.set_ylim(len(models) - 0.5, -0.5)
+
+
+def _tick(value_pj: float) -> str:
+    """A power of ten with its unit."""
+    unit, scale = energy_unit(value_pj)
+    return f"{value_pj / scale:g} {unit}"
 
 
 def _say_no_price(axis: Any, position: int) -> None:

@@ -128,7 +128,11 @@ def _read_predictions(file: Path) -> dict[str, np.ndarray[Any, Any]] | None:
     if not file.is_file():
         return None
     try:
-        rows = list(csv.DictReader(file.read_text(encoding="utf-8").splitlines()))
+        reader = csv.DictReader(file.read_text(encoding="utf-8").splitlines())
+        missing = {*_INTEGERS, *_TEXTS, "evidence_ms"} - set(reader.fieldnames or ())
+        if missing:
+            raise ValueError(f"no column {', '.join(sorted(missing))}")
+        rows = list(reader)
         columns: dict[str, np.ndarray[Any, Any]] = {
             name: np.array([int(row[name]) for row in rows], dtype=np.int64) for name in _INTEGERS
         }

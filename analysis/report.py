@@ -10,13 +10,29 @@ from pathlib import Path
 from typing import Any
 
 from analysis.records import RunRecord, load_run
-from analysis.style import MODEL_NAMES, format_pj
+from analysis.style import format_pj, model_name
+from analysis.tables import (
+    energy_table,
+    ratio_table,
+    results_table,
+    summary_rows,
+    to_csv,
+    who_needs_less,
+)
+from analysis.verdict import SEEDS_FOR_A_VERDICT, reuse, sentences
+from spikefuse.errors import ConfigError
 
-_FIGURES = (
+FIGURES = (
     ("raster", "One test sample on one clock: events, cochlea, fused spikes, evidence, decision."),
     ("energy", "Modelled dynamic energy per sample, by part of the model."),
+    (
+        "energy_actions",
+        "The same modelled dynamic energy by action, digital front ends included.",
+    ),
+    ("energy_totals", "The three modelled totals per sample on a logarithmic axis."),
     ("anytime", "Test accuracy of the answer after each time of stimulus."),
 )
+_WITH_SPEECH = ("raster", "anytime")
 
 
 def write_report(run_dirs: Sequence[Path], out: Path | None = None) -> Path:
@@ -31,18 +47,29 @@ def write_report(run_dirs: Sequence[Path], out: Path | None = None) -> Path:
     Returns
     -------
     Path
-        The file, at most about 1 MB a run.
+        The file, under 1 MB a run; its bytes depend on the runs alone.
+
+    Raises
+    ------
+    ConfigError
+        If no run is named, or one is no finished run.
+    DataError
+        If a file of a run is damaged.
     """
     import jinja2
 
+    if not run_dirs:
+        raise ConfigError("run_dirs must name at least one run, got none")
     runs = [load_run(path) for path in run_dirs]
-    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    source = (resources.files("analysis") / "report.html.j2").read_text()
+    environment = jinja2.Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+    )
+    source = (resources.files("analysis") / "report.html.j2").read_text(encoding="utf-8")
     html = environment.from_string(source).render(runs=[_view(run) for run in runs])
     path = out if out is not None else runs[0].path / "report.html"
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.draft")
-    draft.write_text(html)
+    draft.write_text(html, encoding="utf-8", newline="\n")
     draft.replace(path)
     return path
 
@@ -57,78 +84,108 @@ def _view(run: RunRecord) -> dict[str, Any]:
     import markupsafe
 
     result = run.result
-    figures = [
-        {"name": name, "caption": caption, "uri": _data_uri(run.path / "figures" / f"{name}.png")}
-        for name, caption in _FIGURES
-        if (run.path / "figures" / f"{name}.png").is_file()
-    ]
     text = json.dumps(result, indent=1, sort_keys=True)
-    download = base64.b64encode(text.encode()).decode()
     return {
         "result": result,
-        "rows": [_row(name, model) for name, model in result["models"].items()],
-        "profiles": list(next(iter(result["models"].values()))["energy"]),
-        "ratios": _ratio_rows(result),
+        "cards": _cards(run),
+        "results": results_table(result),
+        "energy": energy_table(result),
+        "ratios": ratio_table(result),
+        "sentences": sentences(run),
+        "few_seeds": len(result["seeds"]) < SEEDS_FOR_A_VERDICT,
+        "figures": {name: f for name, caption in FIGURES if (f := _figure(run, name, caption))},
         "assumptions": _assumptions(result),
-        "figures": figures,
+        "environment": _flat(result["environment"]),
+        "compute_sources": sorted(
+            {model["latency"]["compute_source"] for model in result["models"].values()}
+        ),
         "json": markupsafe.Markup(embedded_json(result)),
-        "download": f"data:application/json;base64,{download}",
+        "json_uri": _data_uri("application/json", text.encode()),
+        "csv_uri": _data_uri("text/csv", to_csv(result).encode()),
     }
 
 
-def _row(name: str, model: Mapping[str, Any]) -> dict[str, Any]:
-    """One line of the summary table, as text."""
-    low, high = model["accuracy_interval"]
-    return {
-        "name": MODEL_NAMES.get(name, name),
-        "accuracy": f"{model['accuracy']:.3f}",
-        "interval": f"{low:.3f} to {high:.3f}",
-        "seeds": ", ".join(f"{a:.3f}" for a in model["accuracy_by_seed"]),
-        "energy": [
-            {
-                "dynamic": format_pj(e["dynamic_pj"]),
-                "static": format_pj(e["with_static_pj"]),
-                "sensors": format_pj(e["with_sensors_pj"]),
-                "reason": e["reason"] or "",
-            }
-            for e in model["energy"].values()
-        ],
-        "latency": f"{model['latency']['p50_ms']:.0f} / {model['latency']['p95_ms']:.0f} ms",
-        "evidence": f"{model['latency']['evidence_ms']:.0f} ms",
-        "compute": f"{model['latency']['compute_ms']:.1f} ms",
-        "params": f"{model['params']:,}",
-        "acs": f"{model['counts']['total']['effective_acs']:,.0f}",
-        "macs": f"{model['counts']['total']['effective_macs']:,.0f}",
-    }
+def _cards(run: RunRecord) -> list[dict[str, str]]:
+    """The numbers on top, each with what it means and whether modelled or measured."""
+    result = run.result
+    rows = summary_rows(result)
+    cards: list[dict[str, str]] = []
+    for row in rows:
+        interval = row["accuracy_interval"]
+        spread = f"95 % {interval[0]:.3f} to {interval[1]:.3f}" if interval else "no interval"
+        cards.append(_card(row["name"], f"{row['accuracy']:.3f}", f"accuracy, {spread}", "tested"))
+    window, seeds = result["data"]["duration_ms"], len(result["seeds"])
+    for profile, ratio in result["ratios"].get("dynamic_pj", {}).items():
+        if ratio is None:
+            continue
+        snn, dense = (
+            format_pj(result["models"][m]["energy"][profile]["dynamic_pj"])
+            for m in ("snn", "dense")
+        )
+        text = f"{snn} against {dense}. Who needs less: {who_needs_less(ratio)}. "
+        text += f"Weight reuse {reuse(run)}, window {window:g} ms, {seeds} seed(s)"
+        cards.append(
+            _card(f"dynamic energy, dense / SNN, {profile}", f"{ratio:.2f}", text, "modelled")
+        )
+    sides = [row for row in rows if row["model"] in ("snn", "dense")]
+    if sides:
+        title = "latency p50, " + " / ".join(row["name"] for row in sides)
+        value = " / ".join(f"{row['latency_p50_ms']:.0f}" for row in sides) + " ms"
+        evidence = " / ".join(f"{row['evidence_ms']:.0f}" for row in sides)
+        accuracies = " / ".join(f"{row['accuracy']:.3f}" for row in sides)
+        text = f"{evidence} ms of evidence, then measured compute; at accuracy {accuracies}"
+        cards.append(_card(title, value, text, "measured"))
+    same = result["comparison"].get("at_equal_accuracy")
+    if same and same["accuracy"] is not None:
+        value = " / ".join(
+            "never" if same[key] is None else f"{same[key]:.0f} ms"
+            for key in ("snn_ms", "dense_ms")
+        )
+        title = f"stimulus until accuracy {same['accuracy']:.3f}"
+        cards.append(_card(title, value, "SNN / dense twin, compute not included", "tested"))
+    return cards
 
 
-def _ratio_rows(result: Mapping[str, Any]) -> list[dict[str, str]]:
-    """dense / SNN of each energy total and profile, with the winner in words."""
-    rows: list[dict[str, str]] = []
-    for metric, by_profile in result.get("ratios", {}).items():
-        for profile, value in by_profile.items():
-            if value is None:
-                said = "no ratio: not priced on both sides"
-            else:
-                winner = "SNN" if value >= 1 else "dense twin"
-                verb = "is sooner" if metric.startswith("evidence") else "uses less"
-                said = f"{winner} {verb} (dense / SNN = {value:.3g})"
-            rows.append({"metric": metric, "profile": profile, "said": said})
+def _card(title: str, value: str, text: str, badge: str) -> dict[str, str]:
+    """One card."""
+    return {"title": title, "value": value, "text": text, "badge": badge}
+
+
+def _figure(run: RunRecord, name: str, caption: str) -> dict[str, str] | None:
+    """A drawn figure as data URIs of its picture and its numbers; None if it was not drawn."""
+    picture = run.path / "figures" / f"{name}.png"
+    if not picture.is_file():
+        return None
+    if run.result["data"]["synthetic_speech"] and name in _WITH_SPEECH:
+        caption += " Synthetic speech."
+    return {"caption": caption, "uri": _data_uri("image/png", picture.read_bytes())}
+
+
+def _assumptions(result: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Every assumption and source, once, with the models and profiles that rest on it."""
+    found: dict[str, dict[str, list[str]]] = {}
+    for name, model in result["models"].items():
+        for profile, estimate in model["energy"].items():
+            for line in estimate["assumptions"]:
+                users = found.setdefault(line, {"profiles": [], "models": []})
+                users["profiles"] += [profile] if profile not in users["profiles"] else []
+                users["models"] += (
+                    [model_name(name)] if model_name(name) not in users["models"] else []
+                )
+    return [{"text": text, **users} for text, users in found.items()]
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """Nested values as ``a.b`` and text."""
+    rows: list[tuple[str, str]] = []
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            rows += _flat(value, f"{prefix}{key}.")
+        else:
+            rows.append((f"{prefix}{key}", "unknown" if value is None else str(value)))
     return rows
 
 
-def _assumptions(result: Mapping[str, Any]) -> list[str]:
-    """Every assumption and source of every estimate, once."""
-    found: dict[str, None] = {}
-    for model in result["models"].values():
-        for estimate in model["energy"].values():
-            for line in estimate["assumptions"]:
-                found[line] = None
-            for field, why in estimate["reasons"].items():
-                found[f"{estimate['profile']}, {field} is null: {why}."] = None
-    return list(found)
-
-
-def _data_uri(path: Path) -> str:
-    """A picture as a data URI."""
-    return f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"
+def _data_uri(media_type: str, content: bytes) -> str:
+    """Bytes as a data URI."""
+    return f"data:{media_type};base64,{base64.b64encode(content).decode()}"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -22,8 +24,7 @@ def two_way_cluster_interval(
 
     Each draw resamples the row clusters (vision recordings) and, independently, the column
     clusters (speakers) with replacement; a sample's weight is the product of its two clusters'
-    multiplicities
-    (the pigeonhole bootstrap of Owen 2007, doi:10.1214/07-AOAS122).
+    multiplicities (the pigeonhole bootstrap of Owen 2007, doi:10.1214/07-AOAS122).
 
     Parameters
     ----------
@@ -70,10 +71,56 @@ def paired_difference_interval(
     rows: Sequence[str],
     columns: Sequence[str],
     rng: np.random.Generator,
+    n_draws: int = 2000,
+    level: float = 0.95,
 ) -> tuple[float, float]:
-    """95 % interval of ``mean(first - second)`` over the same samples (see above)."""
+    """Interval of ``mean(first - second)`` over the same samples, clustered as above.
+
+    Raises
+    ------
+    ValueError
+        If lengths differ, nothing is given, or ``level`` is not between 0 and 1.
+    """
+    if len(first) != len(second):
+        raise ValueError(
+            f"first and second must be of the same samples, got {len(first)} and {len(second)}"
+        )
     difference = np.asarray(first, dtype=np.float64) - np.asarray(second, dtype=np.float64)
-    return two_way_cluster_interval(difference, rows, columns, rng)
+    return two_way_cluster_interval(difference, rows, columns, rng, n_draws, level)
+
+
+def wilson_interval(n_right: int, n: int, level: float = 0.95) -> tuple[float, float]:
+    """Interval of a share of independent samples.
+
+    ``(p + z^2/2n -+ z sqrt(p(1-p)/n + z^2/4n^2)) / (1 + z^2/n)`` with ``p = n_right/n``
+    (Wilson 1927, doi:10.1080/01621459.1927.10502953). Samples that share a recording or a speaker
+    are not independent: use :func:`two_way_cluster_interval` for them.
+
+    Parameters
+    ----------
+    n_right, n : int
+        Right answers among ``n`` samples.
+    level : float
+
+    Returns
+    -------
+    (low, high)
+
+    Raises
+    ------
+    ValueError
+        If not ``0 <= n_right <= n``, ``n < 1``, or ``level`` is not between 0 and 1.
+    """
+    if n < 1 or not 0 <= n_right <= n:
+        raise ValueError(f"n_right must lie between 0 and n >= 1, got {n_right} of {n}")
+    if not 0 < level < 1:
+        raise ValueError(f"level must lie between 0 and 1, got {level}")
+    z = NormalDist().inv_cdf((1 + level) / 2)
+    share = n_right / n
+    middle = share + z * z / (2 * n)
+    half = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    scale = 1 + z * z / n
+    return max(0.0, (middle - half) / scale), min(1.0, (middle + half) / scale)
 
 
 def _codes(names: Sequence[str]) -> tuple[Int64Array, int]:

@@ -36,7 +36,6 @@ _STYLE: Any = {
     "legend.frameon": False,
     "svg.hashsalt": "spikefuse",
     "svg.fonttype": "none",
-    "savefig.bbox": "tight",
 }
 
 
@@ -80,20 +79,28 @@ def save_figure(
         PNG, SVG, CSV.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    written: list[Path] = []
-    for suffix, metadata in (("png", {"Software": None}), ("svg", {"Date": None})):
-        path = folder / f"{name}.{suffix}"
-        figure.savefig(path, dpi=150, metadata=metadata)
-        written.append(path)
+    picture, drawing, table = (folder / f"{name}.{suffix}" for suffix in ("png", "svg", "csv"))
+    _write_png(figure, picture)
+    figure.savefig(drawing, metadata={"Date": None})
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(data)
     length = max((len(column) for column in data.values()), default=0)
     for i in range(length):
         writer.writerow([column[i] if i < len(column) else "" for column in data.values()])
-    table = folder / f"{name}.csv"
     table.write_text(buffer.getvalue(), encoding="utf-8")
-    return [*written, table]
+    return [picture, drawing, table]
+
+
+def _write_png(figure: Any, path: Path) -> None:
+    """A PNG of 256 colours: a third of the size, so that a report stays under 1 MB."""
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=150, metadata={"Software": None})
+    with Image.open(buffer) as image:
+        flat = image.convert("RGB").quantize(256, dither=Image.Dither.NONE)
+    flat.save(path, optimize=True)
 
 
 def model_name(model: str) -> str:
@@ -104,7 +111,7 @@ def model_name(model: str) -> str:
 def energy_unit(value_pj: float) -> tuple[str, float]:
     """The unit that suits an energy, and its size in pJ."""
     for unit, scale in _UNITS:
-        if abs(value_pj) >= scale:
+        if abs(value_pj) >= 0.9995 * scale:  # three digits of less would round to 1000
             return unit, scale
     return "pJ", 1.0
 
@@ -114,4 +121,4 @@ def format_pj(value_pj: float | None) -> str:
     if value_pj is None:
         return "n/a"
     unit, scale = energy_unit(value_pj)
-    return f"{value_pj / scale:.3g} {unit}"
+    return f"{value_pj / scale:#.3g}".rstrip(".") + f" {unit}"

@@ -3,7 +3,11 @@
 import numpy as np
 import pytest
 
-from analysis.stats import paired_difference_interval, two_way_cluster_interval
+from analysis.stats import (
+    paired_difference_interval,
+    two_way_cluster_interval,
+    wilson_interval,
+)
 
 
 def test_independent_samples_give_the_binomial_interval(rng) -> None:
@@ -33,3 +37,57 @@ def test_equal_models_differ_by_nothing(rng) -> None:
 def test_lengths_must_agree(rng) -> None:
     with pytest.raises(ValueError, match="one common length >= 1, got 2, 1, 2"):
         two_way_cluster_interval(np.ones(2), ["a"], ["a", "b"], rng)
+
+
+def test_few_speakers_are_resampled_as_whole_clusters() -> None:
+    """Two speakers, one always right: draws are 0, 1/2 and 1 with 1/4, 1/2, 1/4."""
+    values = np.repeat([0.0, 1.0], 50)
+    speakers = np.repeat(["a", "b"], 50).tolist()
+    interval = two_way_cluster_interval(values, ["one"] * 100, speakers, np.random.default_rng(0))
+    assert interval == (0.0, 1.0)
+    narrow = two_way_cluster_interval(
+        values, ["one"] * 100, speakers, np.random.default_rng(0), level=0.4
+    )
+    assert narrow == (0.5, 0.5)
+
+
+def test_pairing_takes_out_what_samples_share(rng) -> None:
+    hard = rng.random(400) < 0.5
+    first = np.where(hard, 0.0, 1.0)
+    second = first.copy()
+    second[:4] = 1 - second[:4]
+    rows = [str(i) for i in range(400)]
+    low, high = paired_difference_interval(first, second, rows, ["one"] * 400, rng)
+    assert high - low < 0.04  # unpaired, 400 fair coins a side give 0.14
+
+
+def test_paired_lengths_must_agree(rng) -> None:
+    with pytest.raises(ValueError, match="same samples, got 2 and 3"):
+        paired_difference_interval(np.ones(2), np.ones(3), ["a"] * 2, ["a"] * 2, rng)
+
+
+@pytest.mark.parametrize("level", [0.0, 1.0])
+def test_level_is_a_share(rng, level) -> None:
+    with pytest.raises(ValueError, match="level must lie between 0 and 1"):
+        two_way_cluster_interval(np.ones(2), ["a"] * 2, ["b"] * 2, rng, level=level)
+    with pytest.raises(ValueError, match="level must lie between 0 and 1"):
+        wilson_interval(1, 2, level)
+
+
+@pytest.mark.parametrize(("n_right", "n"), [(0, 10), (3, 10), (10, 10), (81, 263), (1, 29)])
+def test_wilson_agrees_with_scipy(n_right, n) -> None:
+    from scipy.stats import binomtest
+
+    expected = binomtest(n_right, n).proportion_ci(0.95, method="wilson")
+    assert wilson_interval(n_right, n) == pytest.approx((expected.low, expected.high), abs=1e-12)
+
+
+def test_wilson_of_newcombe_1998() -> None:
+    """Table I of Newcombe, Statist. Med. 17 (1998): 81 of 263 gives 0.2553 to 0.3662."""
+    assert wilson_interval(81, 263) == pytest.approx((0.2553, 0.3662), abs=5e-5)
+
+
+@pytest.mark.parametrize(("n_right", "n"), [(1, 0), (-1, 3), (4, 3)])
+def test_wilson_refuses_impossible_counts(n_right, n) -> None:
+    with pytest.raises(ValueError, match="n_right must lie between 0 and n >= 1"):
+        wilson_interval(n_right, n)

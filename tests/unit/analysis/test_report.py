@@ -1,0 +1,159 @@
+"""The report: one file, no request, the numbers of result.json."""
+
+import base64
+import json
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from analysis.report import FIGURES, embedded_json, write_report
+from spikefuse.errors import ConfigError
+
+VOID = {"meta", "img", "br", "hr", "input", "link"}
+
+
+class Page(HTMLParser):
+    """Collects links, pictures, scripts, cells and text; fails on a tag closed out of order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.links: list[str] = []
+        self.scripts: list[str] = []
+        self.rows: list[list[str]] = []
+        self.text = ""
+
+    def handle_starttag(self, tag, attrs) -> None:
+        self.links += [value for name, value in attrs if name in ("src", "href", "srcset")]
+        if tag not in VOID:
+            self.open.append(tag)
+        if tag == "tr":
+            self.rows.append([])
+        if tag in ("td", "th"):
+            self.rows[-1].append("")
+        if tag == "script":
+            assert dict(attrs)["type"] == "application/json"
+            self.scripts.append("")
+
+    def handle_endtag(self, tag) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data) -> None:
+        if self.open and self.open[-1] == "script":
+            self.scripts[-1] += data
+        elif "style" not in self.open:
+            self.text += data
+            if {"td", "th"} & set(self.open[-2:]):
+                self.rows[-1][-1] += data
+
+
+def read(path) -> Page:
+    page = Page()
+    page.feed(path.read_text(encoding="utf-8"))
+    page.close()
+    assert page.open == []
+    return page
+
+
+def test_it_is_one_small_file_that_asks_for_nothing(drawn_run, tmp_path) -> None:
+    path = write_report([drawn_run], tmp_path / "report.html")
+    assert path.stat().st_size < 1_000_000
+    page = read(path)
+    assert len(page.links) == len(FIGURES) + 2
+    assert all(link.startswith("data:") for link in page.links)
+    assert not re.search(r"url\(|@import", path.read_text())
+
+
+def test_embedded_json_is_the_result(drawn_run, tmp_path) -> None:
+    page = read(write_report([drawn_run], tmp_path / "report.html"))
+    result = json.loads((drawn_run / "result.json").read_text())
+    assert [json.loads(script) for script in page.scripts] == [result]
+    download = next(link for link in page.links if link.startswith("data:application/json"))
+    assert json.loads(base64.b64decode(download.partition(",")[2])) == result
+
+
+def test_the_same_bytes_again(drawn_run, tmp_path) -> None:
+    first = write_report([drawn_run], tmp_path / "a.html").read_bytes()
+    assert write_report([drawn_run], tmp_path / "b.html").read_bytes() == first
+
+
+def test_cells_equal_the_result(drawn_run, tmp_path, result) -> None:
+    page = read(write_report([drawn_run], tmp_path / "report.html"))
+    rows = {row[0]: row for row in page.rows if len(row) == 10}
+    header = rows["model"]
+    for name, model in (("SNN fusion", "snn"), ("dense twin", "dense")):
+        cells = dict(zip(header, rows[name], strict=True))
+        entry = result["models"][model]
+        assert float(cells["test accuracy"]) == pytest.approx(entry["accuracy"], abs=5e-4)
+        p50_ms = entry["latency"]["p50_ms"]
+        assert float(cells["latency p50 (ms)"]) == pytest.approx(p50_ms, abs=0.05)
+        assert int(cells["parameters"].replace(",", "")) == entry["params"]
+        macs = entry["counts"]["total"]["effective_macs"]
+        assert int(cells["MACs per sample"].replace(",", "")) == round(macs)
+    assert ["horowitz_45nm_fp32", "dense twin", "2.50 uJ", "n/a (1)", "9.00 mJ"] in page.rows
+
+
+def test_every_section_and_source_is_there(drawn_run, tmp_path, result) -> None:
+    text = read(write_report([drawn_run], tmp_path / "report.html")).text
+    for part in (
+        "modelled",
+        "measured",
+        "The speech is synthetic.",
+        "No verdict: it needs 5 seeds",
+        "Sensor dvs128 23 mW: Lichtsteiner 2008.",
+        "Modelled energy is not measured energy",
+        "spikefuse demo",
+        "a <fast> one",
+        result["data"]["manifest_sha256"],
+        *result["data"]["notes"],
+        *result["data"]["attribution"],
+    ):
+        assert part in text
+
+
+def test_a_name_cannot_break_out(result, write) -> None:
+    bad = '</script><script>alert(1)</script>"<img src=x onerror=alert(1)>'
+    result["name"] = bad
+    result["data"]["notes"] = [bad]
+    result["models"]["snn"]["energy"]["horowitz_45nm_fp32"]["assumptions"] = [bad]
+    page = read(write_report([write(result)]))
+    assert len(page.scripts) == 1
+    assert json.loads(page.scripts[0])["name"] == bad
+    assert "x" not in page.links
+
+
+def test_embedded_json_never_holds_a_tag() -> None:
+    text = embedded_json({"a": "</script>", "b": "<!--"})
+    assert "<" not in text
+    assert json.loads(text) == {"a": "</script>", "b": "<!--"}
+
+
+def test_a_run_of_one_model_without_prices_or_figures(result, write) -> None:
+    result["models"] = {"snn_audio": result["models"]["snn_audio"]}
+    model = result["models"]["snn_audio"]
+    model["accuracy_interval"] = None
+    for estimate in model["energy"].values():
+        estimate.update(dynamic_pj=None, with_static_pj=None, with_sensors_pj=None)
+        estimate.update(reason="no price", reasons={})
+    result["ratios"], result["comparison"] = {}, {}
+    page = read(write_report([write(result)]))
+    assert "No comparison: this run holds no SNN fusion and no dense twin." in page.text
+    assert "(1) no price." in page.text
+    assert not any(link.startswith("data:image") for link in page.links)
+
+
+def test_an_accuracy_that_was_never_reached(result, write) -> None:
+    result["comparison"]["at_equal_accuracy"].update(snn_ms=None, dense_ms=None)
+    assert "never / never" in read(write_report([write(result)])).text
+
+
+def test_several_runs_share_a_page(drawn_run, tmp_path) -> None:
+    page = read(write_report([drawn_run, drawn_run], tmp_path / "deep" / "both.html"))
+    assert len(page.scripts) == 2
+    assert not list((tmp_path / "deep").glob("*.draft"))
+
+
+def test_no_run_is_an_error() -> None:
+    with pytest.raises(ConfigError, match="at least one run"):
+        write_report([])

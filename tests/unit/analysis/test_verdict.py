@@ -1,0 +1,108 @@
+"""Sentences claim no more than the run holds."""
+
+import csv
+
+import numpy as np
+import pytest
+
+from analysis.records import load_run
+from analysis.verdict import accuracy_difference, sentences
+from spikefuse.errors import DataError
+
+
+def said(folder) -> str:
+    return "\n".join(sentences(load_run(folder)))
+
+
+def test_few_seeds_give_no_verdict(result, write) -> None:
+    assert said(write(result)).startswith("No verdict: it needs 5 seeds, this run has 1.")
+
+
+def test_five_seeds_need_no_such_line(five_seeds, write) -> None:
+    text = said(write(five_seeds))
+    assert "No verdict" not in text
+    assert "mean of 5 seeds" in text
+
+
+def test_a_ratio_names_what_it_rests_on(result, write) -> None:
+    text = said(write(result))
+    line = next(line for line in text.splitlines() if "dense / SNN = 1.25" in line)
+    for part in ("horowitz_45nm_fp32", "modelled", "reuse ideal", "window 200 ms", "0.900 and"):
+        assert part in line
+    assert "the SNN needs less" in line
+    assert "dense / SNN = 1.000" in line
+    assert "loihi1_davies2018: no energy ratio; dense twin: " in text
+
+
+def test_the_dense_twin_wins_aloud(result, write) -> None:
+    result["models"]["dense"]["accuracy"] = 1.0
+    result["models"]["snn"]["accuracy"] = 0.5
+    result["ratios"]["dynamic_pj"]["horowitz_45nm_fp32"] = 0.5
+    text = said(write(result))
+    assert "The dense twin is ahead on this test set." in text
+    assert "the dense twin needs less" in text
+    assert "the dense twin is sooner" in text
+
+
+def test_an_interval_around_zero_tells_nobody_apart(result, write) -> None:
+    text = said(write(result))
+    assert "The dense twin scores higher here, but the interval includes 0" in text
+
+
+def test_differences_are_paired_by_sample(result, write) -> None:
+    run = load_run(write(result))
+    found = accuracy_difference(run, "snn", "dense")
+    assert found is not None
+    difference, (low, high) = found
+    assert difference == pytest.approx(-1 / 40)  # 4 wrong against 3 wrong of 40
+    assert low <= difference <= high <= 0.0
+
+
+def test_lines_in_another_order_make_no_difference(result, write) -> None:
+    folder = write(result)
+    before = accuracy_difference(load_run(folder), "snn", "snn_audio")
+    path = folder / "predictions.csv"
+    header, *lines = path.read_text().splitlines()
+    order = np.random.default_rng(1).permutation(len(lines))
+    path.write_text("\n".join([header, *(lines[i] for i in order)]) + "\n")
+    assert accuracy_difference(load_run(folder), "snn", "snn_audio") == before
+
+
+def test_other_samples_are_refused(result, write) -> None:
+    folder = write(result)
+    path = folder / "predictions.csv"
+    rows = list(csv.reader(path.read_text().splitlines()))
+    kept = [row for row in rows if not (row[0] == "dense" and row[2] == "7")]
+    path.write_text("\n".join(",".join(row) for row in kept) + "\n")
+    with pytest.raises(DataError, match="same samples, got 40 and 39"):
+        accuracy_difference(load_run(folder), "snn", "dense")
+
+
+def test_without_predictions_there_is_no_interval(result, write) -> None:
+    folder = write(result)
+    (folder / "predictions.csv").unlink()
+    assert accuracy_difference(load_run(folder), "snn", "dense") is None
+    assert "the run holds no predictions" in said(folder)
+
+
+def test_one_speaker_is_said(result, write) -> None:
+    folder = write(result)
+    path = folder / "predictions.csv"
+    text = path.read_text()
+    for i in range(4):
+        text = text.replace(f"speaker{i}", "theo")
+    path.write_text(text)
+    assert "one test speaker" in said(folder)
+
+
+def test_without_the_twin_nothing_is_compared(result, write) -> None:
+    del result["models"]["dense"]
+    result["ratios"], result["comparison"] = {}, {}
+    assert "No comparison: this run holds no dense twin." in said(write(result))
+
+
+def test_an_accuracy_never_reached(result, write) -> None:
+    result["comparison"]["at_equal_accuracy"]["snn_ms"] = None
+    text = said(write(result))
+    assert "reached by the SNN never and by the dense twin after 190 ms" in text
+    assert "is sooner" not in text
