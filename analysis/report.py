@@ -163,16 +163,21 @@ def _figure(run: RunRecord, name: str, caption: str) -> dict[str, str] | None:
 
 def _assumptions(result: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Every assumption and source, once, with the models and profiles that rest on it."""
-    found: dict[str, dict[str, list[str]]] = {}
+    found: dict[str, tuple[dict[str, None], dict[str, None]]] = {}
     for name, model in result["models"].items():
         for profile, estimate in model["energy"].items():
             for line in estimate["assumptions"]:
-                users = found.setdefault(line, {"profiles": [], "models": []})
-                users["profiles"] += [profile] if profile not in users["profiles"] else []
-                users["models"] += (
-                    [model_name(name)] if model_name(name) not in users["models"] else []
-                )
-    return [{"text": text, **users} for text, users in found.items()]
+                profiles, models = found.setdefault(line, ({}, {}))
+                profiles[profile] = models[model_name(name)] = None
+    n_models = len(result["models"])
+    return [
+        {
+            "text": text,
+            "profiles": list(profiles),
+            "models": "all models" if len(models) == n_models else ", ".join(models),
+        }
+        for text, (profiles, models) in found.items()
+    ]
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:

@@ -49,6 +49,20 @@ def test_an_interval_around_zero_tells_nobody_apart(result, write) -> None:
     assert "The dense twin scores higher here, but the interval includes 0" in text
 
 
+@pytest.mark.parametrize(
+    ("snn", "dense", "sentence"),
+    [
+        (1.0, 0.5, "The SNN is ahead on this test set."),
+        (0.925, 0.9, "The SNN scores higher here, but the interval includes 0"),
+        (0.9, 0.9, "Both score the same; the interval includes 0"),
+    ],
+)
+def test_the_interval_decides(result, write, snn, dense, sentence) -> None:
+    result["models"]["snn"]["accuracy"] = snn
+    result["models"]["dense"]["accuracy"] = dense
+    assert sentence in said(write(result))
+
+
 def test_differences_are_paired_by_sample(result, write) -> None:
     run = load_run(write(result))
     found = accuracy_difference(run, "snn", "dense")
