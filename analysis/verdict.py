@@ -57,7 +57,7 @@ def accuracy_difference(
     """
     if run.predictions is None:
         return None
-    sides = [_right_by_sample(run.predictions, model) for model in (first, second)]
+    sides = [right_by_sample(run.predictions, model) for model in (first, second)]
     if not all(len(samples) for samples, _ in sides):
         return None
     (samples, right), (others, other_right) = sides
@@ -78,7 +78,7 @@ def accuracy_difference(
     return float(np.mean(right - other_right)), interval
 
 
-def _right_by_sample(
+def right_by_sample(
     predictions: Mapping[str, np.ndarray[Any, Any]], model: str
 ) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
     """Samples of a model, ascending, and the share of seeds that answered each rightly."""

@@ -89,10 +89,9 @@ def evaluate(run: RunArgument, json_path: JsonOption = None) -> None:
 @app.command()
 def compare(runs: RunsArgument, json_path: JsonOption = None) -> None:
     """Compare spiking and dense models over one or more runs; reads run directories only."""
-    from experiments.compare import compare_runs, render_comparison
+    from experiments.compare import compare_runs
 
-    comparison = compare_runs(runs)
-    render_comparison(comparison, Console())
+    comparison = compare_runs(runs, Console())
     if json_path is not None:
         _write_json(json_path, comparison)
 
@@ -162,6 +161,7 @@ def main() -> None:
 def _train(config: Config, folder: Path, json_path: Path | None) -> None:
     """Train or continue a run, then print the table and write the report."""
     _limit_threads(config.train.threads)
+    from analysis.records import load_run
     from experiments.console import ConsoleReporter
     from experiments.run import run_experiment
     from experiments.summary import print_summary
@@ -180,7 +180,7 @@ def _train(config: Config, folder: Path, json_path: Path | None) -> None:
             soft_wrap=True,
         )
         sys.exit(130)
-    print_summary(result, console)
+    print_summary(load_run(folder), console)
     console.print(
         f"{time.perf_counter() - started:.0f} s. run: {folder}  report: {path}",
         highlight=False,

@@ -9,11 +9,14 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from analysis.records import RunRecord
 from analysis.style import MODEL_NAMES, format_pj
+from analysis.verdict import sentences
 
 
-def print_summary(result: Mapping[str, Any], console: Console) -> None:
-    """Accuracy, energy (modelled) and latency (evidence + measured compute) of every model."""
+def print_summary(run: RunRecord, console: Console) -> None:
+    """Accuracy, energy (modelled) and latency of every model, then what they say."""
+    result = run.result
     profiles = list(next(iter(result["models"].values()))["energy"])
     data = result["data"]
     seeds = len(result["seeds"])
@@ -44,40 +47,8 @@ def print_summary(result: Mapping[str, Any], console: Console) -> None:
             f"{model['latency']['p50_ms']:.0f}",
         )
     console.print(table)
-    for line in [*remarks(result), *data["notes"]]:
+    for line in [*sentences(run), *data["notes"]]:
         console.print(f"- {line}", highlight=False, markup=False)
-
-
-def remarks(result: Mapping[str, Any]) -> list[str]:
-    """What the numbers say, in sentences that also say when the dense twin is ahead."""
-    models = result["models"]
-    lines: list[str] = []
-    beats = result["comparison"].get("fused_beats_unimodal")
-    if beats:
-        margins = ", ".join(f"{100 * m:+.1f}" for m in beats["margin_by_seed"])
-        lines.append(f"Fusion against the better single modality: {margins} points by seed.")
-    if "snn" in models and "dense" in models:
-        gap = 100 * (models["snn"]["accuracy"] - models["dense"]["accuracy"])
-        ahead = "ahead of" if gap > 0 else "behind"
-        lines.append(f"The SNN is {abs(gap):.1f} points {ahead} the dense twin in accuracy.")
-        for profile, value in result["ratios"]["dynamic_pj"].items():
-            if value is None:
-                reason = models["dense"]["energy"][profile]["reason"]
-                lines.append(f"{profile}: no dense / SNN ratio ({reason}).")
-            else:
-                with_sensors = result["ratios"]["with_sensors_pj"][profile]
-                lines.append(
-                    f"{profile}: dense / SNN = {value:.2f} dynamic, {with_sensors:.3f} "
-                    "with sensors (modelled)."
-                )
-        same = result["comparison"]["at_equal_accuracy"]
-        lines.append(
-            f"At equal accuracy {same['accuracy']:.3f}: SNN after {same['snn_ms']:.0f} ms, dense "
-            f"after {same['dense_ms']:.0f} ms of stimulus (evidence, no compute)."
-        )
-    if len(result["seeds"]) < 5:
-        lines.append("Fewer than five seeds: figures, not a verdict.")
-    return lines
 
 
 def _energy(estimate: Mapping[str, Any]) -> str:
