@@ -27,3 +27,9 @@ class ProfileError(SpikefuseError, ValueError):
     """A hardware profile lacks a unit, a source, a locator or a kind, or holds a wrong value."""
 
     exit_code = 2
+
+
+class BackendError(SpikefuseError, ValueError):
+    """An explicit backend cannot run an operation; the message says why each candidate cannot."""
+
+    exit_code = 2

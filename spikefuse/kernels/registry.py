@@ -1,0 +1,120 @@
+"""Which backend runs an operation: the only place that compares backend names.
+
+Order of choice: the ``backend`` argument, then ``with use_backend(...)``, then automatic. An
+explicit backend never falls back; automatic takes the first that can, and the reference always can.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import cache
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+
+from spikefuse.errors import BackendError
+
+REFERENCE, NUMBA, CUDA = "reference", "numba", "cuda"
+BACKENDS = (REFERENCE, NUMBA, CUDA)
+
+# Operation -> backend -> module that holds the kernels. An op's reference is the plain torch
+# function `<op>_ref` beside it, so it stands in no table.
+_KERNELS: dict[str, dict[str, str]] = {}
+_NEEDS = {NUMBA: "numba", CUDA: "cupy"}
+_DEVICE = {NUMBA: "cpu", CUDA: "cuda"}
+_chosen: ContextVar[str | None] = ContextVar("spikefuse_backend", default=None)
+
+
+def register(op: str, backend: str, module: str) -> None:
+    """Say that ``module`` (imported on first use) holds the kernels of ``op`` for ``backend``."""
+    _KERNELS.setdefault(op, {})[_known(backend)] = module
+
+
+@contextmanager
+def use_backend(backend: str) -> Iterator[None]:
+    """Run every operation inside the block on ``backend``; an argument still goes before it.
+
+    Raises
+    ------
+    BackendError
+        If there is no such backend; an operation that the backend cannot run raises when called.
+    """
+    token = _chosen.set(_known(backend))
+    try:
+        yield
+    finally:
+        _chosen.reset(token)
+
+
+def choose(op: str, backend: str | None, device: str, refused: str | None = None) -> str:
+    """The backend that runs this call of ``op``.
+
+    Parameters
+    ----------
+    op : str
+    backend : str or None
+        What the caller asked for; None leaves it to `use_backend` or to the automatic choice.
+    device : str
+        Device type of the inputs, ``"cpu"`` or ``"cuda"``.
+    refused : str, optional
+        Why no kernel but the reference can take these inputs (their dtype, say).
+
+    Raises
+    ------
+    BackendError
+        If an explicit backend cannot run; it lists every backend and why it was refused.
+    """
+    wanted = backend if backend is not None else _chosen.get()
+    if wanted is None:
+        usable = (b for b in (CUDA, NUMBA) if why_not(op, b, device, refused) is None)
+        return next(usable, REFERENCE)
+    reason = why_not(op, _known(wanted), device, refused)
+    if reason is not None:
+        others = "; ".join(
+            f"{name}: {why_not(op, name, device, refused) or 'can run'}" for name in BACKENDS
+        )
+        raise BackendError(
+            f"backend {wanted!r} cannot run {op} here: {reason}. Candidates are {others}"
+        )
+    return wanted
+
+
+def why_not(op: str, backend: str, device: str, refused: str | None = None) -> str | None:
+    """Why ``backend`` cannot run ``op`` on ``device``; None if it can."""
+    if backend == REFERENCE:
+        return None
+    if backend not in _KERNELS.get(op, {}):
+        return f"no {backend} kernel of {op}"
+    if device != _DEVICE[backend]:
+        return f"it needs inputs on {_DEVICE[backend]}, got {device}"
+    missing = _missing(_NEEDS[backend])
+    return missing if missing is not None else refused
+
+
+def kernel(op: str, backend: str, name: str) -> Callable[..., Any]:
+    """The function ``name`` of the module that holds ``op``'s kernels for ``backend``."""
+    function: Callable[..., Any] = getattr(import_module(_KERNELS[op][backend]), name)
+    return function
+
+
+def table(device: str = "cpu") -> dict[str, dict[str, str]]:
+    """Operation -> backend -> "on" or why not: what ``spikefuse doctor`` prints."""
+    return {
+        op: {b: why_not(op, b, "cuda" if b == CUDA else device) or "on" for b in BACKENDS}
+        for op in sorted(_KERNELS)
+    }
+
+
+@cache
+def _missing(package: str) -> str | None:
+    """Why ``package`` cannot be used, or None."""
+    return None if find_spec(package) else f"{package} is not installed"
+
+
+def _known(backend: str) -> str:
+    """``backend`` if it is one."""
+    if backend not in BACKENDS:
+        raise BackendError(f"backend must be one of {list(BACKENDS)}, got {backend!r}")
+    return backend
