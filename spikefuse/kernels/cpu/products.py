@@ -1,0 +1,376 @@
+"""Synaptic products event by event: SIMD intrinsics and the cached kernels built on them.
+
+Numba's own vectoriser spills the accumulators of ``out[r, :] += W[j, :]`` inside the event loop.
+The intrinsics emit that loop with 16-float vectors, which LLVM maps to 1 AVX-512, 2 AVX, 4 SSE or
+4 NEON registers. Additions follow the event order without fused multiply-adds, so every machine
+gives the bits of the plain sequential float32 loop (`products_plain` is that loop).
+
+Two rules keep this file right. An intrinsic and the cached functions that use it stay in one
+file: numba's cache watches the caller's file only. Literal types stand in the signature that an
+intrinsic returns: lowered code is looked up by it, and one width would otherwise serve all.
+There are no bounds checks here: `spikefuse.kernels.products` and `fused` validate.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from llvmlite import ir  # type: ignore[import-untyped]
+from numba import njit, types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from spikefuse.kernels.cpu.layout import Floats, Ints
+from spikefuse.kernels.cpu.layout import pack_columns as pack_columns
+from spikefuse.kernels.cpu.layout import scatter_events as scatter_events
+from spikefuse.kernels.cpu.layout import transpose_events as transpose_events
+from spikefuse.kernels.cpu.masks import count_spikes as count_spikes
+from spikefuse.kernels.cpu.masks import list_spikes as list_spikes
+
+LANES = 16
+_F32, _I16, _I32, _I64 = ir.FloatType(), ir.IntType(16), ir.IntType(32), ir.IntType(64)
+_VF = ir.VectorType(_F32, LANES)
+_ZEROS = ir.Constant(_VF, None)
+_ONES = ir.Constant(_VF, [1.0] * LANES)
+
+_cached = njit(nogil=True, cache=True, error_model="numpy", boundscheck=False)
+
+
+def _data(context: Any, builder: Any, array_type: Any, array: Any) -> Any:
+    """Pointer to the elements of a C-contiguous array."""
+    return context.make_array(array_type)(context, builder, array).data
+
+
+def _slot(builder: Any) -> Any:
+    """A vector on the stack, which the optimiser turns into a register."""
+    return cgutils.alloca_once(builder, _VF)  # type: ignore[no-untyped-call]
+
+
+def _load(builder: Any, base: Any, offset: Any, q: int) -> Any:
+    """The q-th 16 floats after ``base[offset]``; only float alignment is assumed."""
+    at = builder.gep(base, [builder.add(offset, _I64(LANES * q))])
+    return builder.load(builder.bitcast(at, _VF.as_pointer()), align=4)
+
+
+def _store(builder: Any, vector: Any, base: Any, offset: Any, q: int) -> None:
+    """Write the q-th 16 floats after ``base[offset]``."""
+    at = builder.gep(base, [builder.add(offset, _I64(LANES * q))])
+    builder.store(vector, builder.bitcast(at, _VF.as_pointer()), align=4)
+
+
+def _splat(builder: Any, scalar: Any) -> Any:
+    """Sixteen copies of a float."""
+    one = builder.insert_element(ir.Constant(_VF, ir.Undefined), scalar, _I32(0))
+    return builder.shuffle_vector(one, one, ir.Constant(ir.VectorType(_I32, LANES), [0] * LANES))
+
+
+def _gather_sum(
+    _typing: Any,
+    out: Any,
+    o: Any,
+    table: Any,
+    w: Any,
+    stride: Any,
+    index: Any,
+    value: Any,
+    first: Any,
+    last: Any,
+    width: Any,
+) -> Any:
+    """``out[o:][:width] = sum_e value[e] * table[w + stride * index[e]:][:width]``, in event order.
+
+    Arrays are flat float32 (``index`` int32), ``value`` may be None, e runs over
+    ``first <= e < last``, and ``width`` is a literal multiple of 16.
+    """
+    if not isinstance(width, types.IntegerLiteral):
+        return None
+    n_vectors, size = width.literal_value // LANES, types.intp
+    signature = types.void(out, size, table, size, size, index, value, size, size, width)
+
+    def codegen(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        to = _data(context, builder, out, args[0])
+        rows = _data(context, builder, table, args[2])
+        picks = _data(context, builder, index, args[5])
+        sums = [_slot(builder) for _ in range(n_vectors)]
+        for slot in sums:
+            builder.store(_ZEROS, slot)
+        with cgutils.for_range_slice(builder, args[7], args[8], _I64(1), _I64) as (e, _):
+            pick = builder.sext(builder.load(builder.gep(picks, [e])), _I64)
+            row = builder.add(args[3], builder.mul(pick, args[4]))
+            scale = None
+            if value != types.none:
+                scales = _data(context, builder, value, args[6])
+                scale = _splat(builder, builder.load(builder.gep(scales, [e])))
+            for q, slot in enumerate(sums):
+                term = _load(builder, rows, row, q)
+                if scale is not None:
+                    term = builder.fmul(scale, term)
+                builder.store(builder.fadd(builder.load(slot), term), slot)
+        for q, slot in enumerate(sums):
+            _store(builder, builder.load(slot), to, args[1], q)
+        return context.get_dummy_value()
+
+    return signature, codegen
+
+
+def _fire(
+    _typing: Any,
+    v: Any,
+    at: Any,
+    current: Any,
+    beta: Any,
+    threshold: Any,
+    p: Any,
+    subtract: Any,
+    mask: Any,
+    m: Any,
+    width: Any,
+) -> Any:
+    """One LIF step of ``width`` neurons; the spikes go out as bits, 16 to a word of ``mask``.
+
+    ``v[at:] = beta[p:] * v[at:] + current``, then the reset of `lif_scan_ref`, operation by
+    operation, so that the bits of the membrane agree.
+    """
+    if not isinstance(width, types.IntegerLiteral):
+        return None
+    n_vectors, size = width.literal_value // LANES, types.intp
+    signature = types.void(
+        v, size, current, beta, threshold, size, types.boolean, mask, size, width
+    )
+
+    def codegen(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        membrane = _data(context, builder, v, args[0])
+        x = _data(context, builder, current, args[2])
+        decay = _data(context, builder, beta, args[3])
+        level = _data(context, builder, threshold, args[4])
+        words = _data(context, builder, mask, args[7])
+        for q in range(n_vectors):
+            theta = _load(builder, level, args[5], q)
+            h = builder.fmul(
+                _load(builder, decay, args[5], q), _load(builder, membrane, args[1], q)
+            )
+            h = builder.fadd(h, _load(builder, x, _I64(0), q))
+            hit = builder.fcmp_ordered(">", builder.fsub(h, theta), _ZEROS)
+            s = builder.select(hit, _ONES, _ZEROS)
+            lowered = builder.fsub(h, builder.fmul(theta, s))
+            zeroed = builder.fmul(h, builder.fsub(_ONES, s))
+            _store(builder, builder.select(args[6], lowered, zeroed), membrane, args[1], q)
+            word = builder.gep(words, [builder.add(args[8], _I64(q))])
+            builder.store(builder.bitcast(hit, _I16), word)
+        return context.get_dummy_value()
+
+    return signature, codegen
+
+
+def _dot_blocks(_typing: Any, a: Any, i: Any, b: Any, j: Any, n_blocks: Any) -> Any:
+    """Dot product of ``a[i:]`` and ``b[j:]`` over blocks of 64, summed in 64 lanes, then folded.
+
+    Lanes 16q + l are added over q, then over l by halves (8, 4, 2, 1): a fixed order.
+    """
+    size = types.intp
+    signature = types.float32(a, size, b, size, size)
+
+    def codegen(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        left, right = _data(context, builder, a, args[0]), _data(context, builder, b, args[2])
+        sums = [_slot(builder) for _ in range(4)]
+        for slot in sums:
+            builder.store(_ZEROS, slot)
+        with cgutils.for_range(builder, args[4]) as loop:
+            step = builder.mul(loop.index, _I64(4 * LANES))
+            x, y = builder.add(args[1], step), builder.add(args[3], step)
+            for q, slot in enumerate(sums):
+                term = builder.fmul(_load(builder, left, x, q), _load(builder, right, y, q))
+                builder.store(builder.fadd(builder.load(slot), term), slot)
+        total = builder.load(sums[0])
+        for slot in sums[1:]:
+            total = builder.fadd(total, builder.load(slot))
+        half = LANES // 2
+        while half:
+            order = [(lane + half) % LANES for lane in range(LANES)]
+            turned = builder.shuffle_vector(
+                total, total, ir.Constant(ir.VectorType(_I32, LANES), order)
+            )
+            total = builder.fadd(total, turned)
+            half //= 2
+        return builder.extract_element(total, _I32(0))
+
+    return signature, codegen
+
+
+# Any: numba types an intrinsic by its Python signature, which has the typing context in front.
+_literal = intrinsic(prefer_literal=True)
+gather_sum: Any = _literal(_gather_sum)
+fire: Any = _literal(_fire)
+dot_blocks: Any = intrinsic(_dot_blocks)
+
+
+@_cached
+def gather_row(
+    out: Floats,
+    o: int,
+    table: Floats,
+    w: int,
+    stride: int,
+    index: Ints,
+    value: Floats | None,
+    first: int,
+    last: int,
+    width: int,
+) -> None:
+    """`gather_sum` for a width known at run time: each branch makes it a literal."""
+    if width == 64:
+        gather_sum(out, o, table, w, stride, index, value, first, last, 64)
+    elif width == 32:
+        gather_sum(out, o, table, w, stride, index, value, first, last, 32)
+    else:
+        gather_sum(out, o, table, w, stride, index, value, first, last, 16)
+
+
+@_cached
+def event_rows(
+    ptr: Ints,
+    index: Ints,
+    value: Floats | None,
+    table: Floats,
+    tile_step: int,
+    stride: int,
+    width: int,
+    out: Floats,
+    n_out: int,
+) -> None:
+    """``out[r] = sum of value[e] * table row index[e]`` over row r's events, tile after tile.
+
+    Tile k of table row j lies at ``k * tile_step + j * stride`` of the flat table: packed or
+    plain, as the steps say. Tiles are outermost, so that one stays in the second-level cache.
+    """
+    scratch = np.empty(width, np.float32)
+    for k in range((n_out + width - 1) // width):
+        n_columns = min(width, n_out - k * width)
+        w = k * tile_step
+        for r in range(ptr.shape[0] - 1):
+            at = r * n_out + k * width
+            if n_columns == width:
+                gather_row(out, at, table, w, stride, index, value, ptr[r], ptr[r + 1], width)
+            else:  # a narrower last tile must not write into the next row
+                gather_row(scratch, 0, table, w, stride, index, value, ptr[r], ptr[r + 1], width)
+                for c in range(n_columns):
+                    out[at + c] = scratch[c]
+
+
+@_cached
+def event_dots(ptr: Ints, index: Ints, grad: Floats, weight: Floats, out: Floats) -> None:
+    """``out[r, j] = grad[r] . weight[j]`` for every event (r, j); ``out`` is zero elsewhere."""
+    n_out = grad.shape[1]
+    n_blocks = n_out // 64
+    flat_grad, flat_weight = grad.reshape(-1), weight.reshape(-1)
+    for r in range(ptr.shape[0] - 1):
+        for e in range(ptr[r], ptr[r + 1]):
+            g, w = r * n_out, index[e] * n_out
+            total = dot_blocks(flat_grad, g, flat_weight, w, n_blocks)
+            for c in range(64 * n_blocks, n_out):
+                total += flat_grad[g + c] * flat_weight[w + c]
+            out[r, index[e]] = total
+
+
+@_cached
+def fire_row(
+    v: Floats,
+    at: int,
+    current: Floats,
+    beta: Floats,
+    threshold: Floats,
+    p: int,
+    subtract: bool,
+    mask: npt.NDArray[np.uint16],
+    m: int,
+    width: int,
+) -> None:
+    """`fire` for a width known at run time."""
+    if width == 64:
+        fire(v, at, current, beta, threshold, p, subtract, mask, m, 64)
+    elif width == 32:
+        fire(v, at, current, beta, threshold, p, subtract, mask, m, 32)
+    else:
+        fire(v, at, current, beta, threshold, p, subtract, mask, m, 16)
+
+
+@_cached
+def sum_sources(
+    x: Floats,
+    spare: Floats,
+    ptr: Ints,
+    index: Ints,
+    value: Floats | None,
+    table: Floats,
+    start: npt.NDArray[np.int64],
+    stride: int,
+    r: int,
+    width: int,
+) -> None:
+    """``x`` = the sum over sources of row r's current: each source alone, then one by one."""
+    gather_row(x, 0, table, start[0], stride, index, value, ptr[0, r], ptr[0, r + 1], width)
+    for s in range(1, ptr.shape[0]):
+        gather_row(spare, 0, table, start[s], stride, index, value, ptr[s, r], ptr[s, r + 1], width)
+        for c in range(width):
+            x[c] += spare[c]
+
+
+@_cached
+def fused_lif(
+    ptr: Ints,  # [sources, T * B + 1]
+    index: Ints,
+    value: Floats | None,
+    table: Floats,
+    base: npt.NDArray[np.int64],  # [sources]
+    tile_step: npt.NDArray[np.int64],  # [sources]
+    stride: int,
+    v: Floats,  # [tiles, B, width]
+    beta: Floats,  # [tiles * width]
+    threshold: Floats,  # [tiles * width]
+    subtract: bool,
+    mask: npt.NDArray[np.uint16],  # [T * B, words]
+) -> None:
+    """Synapses and LIF neurons of one layer; spikes as bits, no current stored."""
+    n_tiles, n_batch, width = v.shape
+    n_rows, n_words = mask.shape
+    membrane, words = v.reshape(-1), mask.reshape(-1)
+    x, spare = np.empty(width, np.float32), np.empty(width, np.float32)
+    for k in range(n_tiles):
+        start = base + k * tile_step
+        for r in range(n_rows):
+            sum_sources(x, spare, ptr, index, value, table, start, stride, r, width)
+            at = (k * n_batch + r % n_batch) * width
+            m = r * n_words + k * (width // 16)
+            fire_row(membrane, at, x, beta, threshold, k * width, subtract, words, m, width)
+
+
+@_cached
+def fused_li(
+    ptr: Ints,
+    index: Ints,
+    value: Floats | None,
+    table: Floats,
+    base: npt.NDArray[np.int64],
+    tile_step: npt.NDArray[np.int64],
+    stride: int,
+    width: int,
+    v: Floats,  # [B, N]
+    beta: Floats,  # [N]
+    gain: Floats,  # [N]
+    out: Floats,  # [T * B, N]
+) -> None:
+    """Synapses and leaky readout of one layer: ``v = beta v + gain x``, written every step."""
+    n_rows, n_out = out.shape
+    n_batch = v.shape[0]
+    x, spare = np.empty(width, np.float32), np.empty(width, np.float32)
+    for k in range((n_out + width - 1) // width):
+        start = base + k * tile_step
+        for r in range(n_rows):
+            sum_sources(x, spare, ptr, index, value, table, start, stride, r, width)
+            b = r % n_batch
+            for c in range(min(width, n_out - k * width)):
+                n = k * width + c
+                v[b, n] = beta[n] * v[b, n] + gain[n] * x[c]
+                out[r, n] = v[b, n]

@@ -1,0 +1,40 @@
+"""Which build of the product kernels runs: the SIMD one, or plain numba where it does not compile."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from functools import cache
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+
+from spikefuse.kernels import registry
+
+_SIMD, _PLAIN = "spikefuse.kernels.cpu.products", "spikefuse.kernels.cpu.products_plain"
+
+
+def product_kernel(op: str, backend: str, name: str) -> Callable[..., Any]:
+    """The kernel ``name`` of ``op``, in the build that compiles on this machine."""
+    if backend == registry.NUMBA and not simd_works():
+        plain: Callable[..., Any] = getattr(import_module(_PLAIN), name)
+        return plain
+    return registry.kernel(op, backend, name)
+
+
+@cache
+def simd_works() -> bool:
+    """Whether the intrinsics compile with the installed numba; if not, a warning says so once."""
+    out, one = np.zeros(16, np.float32), np.zeros(1, np.int32)
+    try:
+        gather = import_module(_SIMD).gather_row
+        gather(out, 0, np.ones(16, np.float32), 0, 16, one, None, 0, 1, 16)
+    except Exception as error:  # whatever an unknown version of llvmlite raises
+        warnings.warn(
+            f"the SIMD kernels do not compile here, plain loops take over (half as fast): {error}",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        return False
+    return bool((out == 1).all())
