@@ -13,7 +13,7 @@ from spikefuse.kernels import packing
 _GATHERED, _GATHERED_FAR = 2.5, 6.5
 _ROW_OF_TILE = 300.0  # start and end of one row's sum in one tile
 _CELL_READ = 12.0  # finding the events of a dense input
-_CELL_WRITTEN, _EVENT_WRITTEN = 8.0, 60.0  # making events dense
+_CELL_WRITTEN, _EVENT_WRITTEN = 15.0, 30.0  # making events dense
 _CALL = 1e6  # one call of an event kernel from Python
 _PROBED_ROWS = 64
 
@@ -34,6 +34,11 @@ def dense_wins(n_events: int, shape: list[int], n_out: int, made: bool) -> bool:
     if not made:
         dense += _CELL_WRITTEN * cells + _EVENT_WRITTEN * n_events + _CALL
     return _event_cost(float(n_events), shape, n_out) > dense
+
+
+def tiny(shape: list[int], n_out: int) -> bool:
+    """Whether a dense product of these sizes costs less than any call of an event kernel."""
+    return shape[0] * shape[1] * shape[2] * n_out < _CALL
 
 
 def skips(spikes: Tensor, n_out: int) -> bool:

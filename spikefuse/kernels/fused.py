@@ -15,7 +15,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from spikefuse.kernels import packing, registry
+from spikefuse.kernels import buffers, packing, registry
 from spikefuse.kernels.launch import product_kernel
 from spikefuse.kernels.neurons import Reset, li_scan_ref, lif_scan_ref
 from spikefuse.kernels.products import event_matmul_ref
@@ -167,7 +167,7 @@ def fused_event_li(
     v = torch.zeros(n_batch, n_out)
     if v0 is not None:
         v.copy_(v0.detach())
-    out = torch.empty(n_steps, n_batch, n_out)
+    out = buffers.empty((n_steps, n_batch, n_out))
     product_kernel(_OP, chosen, "fused_li")(
         *layer.arrays,
         layer.stride,

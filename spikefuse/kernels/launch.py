@@ -1,4 +1,4 @@
-"""Which build of the product kernels runs: the SIMD one, or plain numba where it does not compile."""
+"""Which build of the product kernels runs: SIMD, or plain numba where that does not compile."""
 
 from __future__ import annotations
 

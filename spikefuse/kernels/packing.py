@@ -19,13 +19,16 @@ import torch
 from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from spikefuse.kernels import registry
+from spikefuse.kernels import buffers, registry
 from spikefuse.kernels.launch import product_kernel
 
 WIDTHS = (64, 32, 16)
-# Packing an element costs as much as reading about this many from the plain matrix instead of a
-# packed tile: measured 19 to 37 at 700 to 32768 rows of 512 columns.
-_EVENTS_PER_ROW_TO_PACK = 24
+# Reads per row from which packing pays at once: copying an element costs as much as gathering 19
+# to 37 from the plain matrix instead of a packed tile (700 to 32768 rows of 512 columns).
+_READS_TO_PACK = 24
+# Reads per row below which even a tile packed already is no faster, with tiles that fit the
+# second-level cache and with larger ones.
+_READS_FOR_TILES, _READS_FOR_FAR_TILES = 16, 8
 _SAMPLE = 1024
 
 Floats = npt.NDArray[np.float32]
@@ -40,12 +43,15 @@ class Table:
     flat : float32 array
     tile_step, stride, width : int
         In floats.
+    packed : bool
+        Packed tiles are worked through one by one, a plain matrix row by row.
     """
 
     flat: Floats
     tile_step: int
     stride: int
     width: int
+    packed: bool
 
 
 @dataclass
@@ -80,9 +86,13 @@ def table_of(matrix: Tensor, n_events: int, memo: bool = True, width: int | None
     """
     n_rows, n_columns = matrix.shape
     plain = matrix.detach().contiguous().numpy()
-    few = n_events < _EVENTS_PER_ROW_TO_PACK * n_rows and n_columns % WIDTHS[-1] == 0
-    few = few and width is None
+    reads = n_events / max(n_rows, 1) if width is None else np.inf
     width = tile_width(n_rows, n_columns) if width is None else width
+    whole = n_columns % WIDTHS[-1] == 0
+    least = _READS_FOR_TILES if fits(n_rows, width) else _READS_FOR_FAR_TILES
+    if whole and reads < least:
+        return _plain(plain)
+    few = whole and reads < _READS_TO_PACK
     if not memo or matrix.is_inference():  # inference tensors have no version to trust
         return _plain(plain) if few else _table(_pack(plain, width))
     known: _Memo | None = _memos.get(matrix)
@@ -122,13 +132,13 @@ def _plain(matrix: Floats) -> Table:
     """The matrix as it lies; its columns must be a multiple of the narrowest tile."""
     n_columns = matrix.shape[1]
     width = next(w for w in WIDTHS if n_columns % w == 0)
-    return Table(matrix.reshape(-1), width, n_columns, width)
+    return Table(matrix.reshape(-1), width, n_columns, width, packed=False)
 
 
 def _table(packed: Floats) -> Table:
     """Packed tiles ``[tiles, rows, width]`` as a table."""
     _, n_rows, width = packed.shape
-    return Table(packed.reshape(-1), n_rows * width, width, width)
+    return Table(packed.reshape(-1), n_rows * width, width, width, packed=True)
 
 
 def _pack(matrix: Floats, width: int, into: Floats | None = None) -> Floats:
@@ -136,9 +146,9 @@ def _pack(matrix: Floats, width: int, into: Floats | None = None) -> Floats:
     n_rows, n_columns = matrix.shape
     shape = (-(-n_columns // width), n_rows, width)
     if into is None or into.shape != shape:
-        # torch aligns to 64 bytes, NumPy does not: loads across cache lines cost up to twice.
-        make = torch.zeros if n_columns % width else torch.empty
-        into = make(shape, dtype=torch.float32).numpy()
+        # Aligned to 64 bytes, which NumPy's are not: loads across cache lines cost up to twice.
+        tiles = buffers.empty(shape)
+        into = (tiles.zero_() if n_columns % width else tiles).numpy()
     product_kernel("event_matmul", registry.NUMBA, "pack_columns")(matrix, into)
     return into
 

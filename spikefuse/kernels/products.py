@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from spikefuse.kernels import crossover, packing, registry
+from spikefuse.kernels import buffers, crossover, packing, registry
 from spikefuse.kernels.launch import product_kernel
 from spikefuse.spikes import SpikeBatch
 
@@ -78,6 +78,15 @@ def event_matmul(
         if active is not None and dense is not None:
             spikes = _only_at(dense, active)
         return event_matmul_ref(spikes, weight)
+    # Only what nobody chose may take a dense product instead.
+    dense_too = backend is None and registry._chosen.get() is None
+    if (
+        dense_too
+        and dense is not None
+        and active is None
+        and crossover.tiny(shape, weight.shape[1])
+    ):
+        return event_matmul_ref(dense, weight)
     given = spikes if isinstance(spikes, SpikeBatch) else events
     result: Tensor = torch.ops.spikefuse.event_matmul(
         dense,
@@ -88,7 +97,7 @@ def event_matmul(
         None if active is None else active.indptr,
         None if active is None else active.index,
         shape,
-        backend is None,
+        dense_too,
         chosen,
     )
     return result
@@ -164,7 +173,7 @@ def _forward(
     if dense_too and crossover.dense_wins(len(picks), shape, n_out, made=spikes is not None):
         x = _scattered(ptr, picks, scale, shape, backend) if spikes is None else spikes
         return torch.matmul(x, weight)
-    out = torch.empty(n_steps, n_batch, n_out)
+    out = buffers.empty((n_steps, n_batch, n_out))
     table = packing.table_of(weight, len(picks))
     _gather(table, ptr, picks, scale, out, backend)
     return out
@@ -216,7 +225,7 @@ def _dweight(
     column_scale = None if scale is None else np.empty_like(scale)
     transpose = product_kernel(_OP, backend, "transpose_events")
     transpose(ptr, picks, scale, column_ptr, row, column_scale)
-    out = torch.empty(n_in, n_out)
+    out = buffers.empty((n_in, n_out))
     table = packing.table_of(rows, len(picks), memo=False)
     _gather(table, column_ptr, row, column_scale, out, backend)
     return out
@@ -244,7 +253,7 @@ def _(
 def _dspikes(grad: Tensor, weight: Tensor, indptr: Tensor, index: Tensor, backend: str) -> Tensor:
     """``grad W^T`` at the given cells, zero elsewhere."""
     n_steps, n_batch, n_out = grad.shape
-    out = torch.zeros(n_steps, n_batch, weight.shape[0])
+    out = buffers.empty((n_steps, n_batch, weight.shape[0])).zero_()
     product_kernel(_OP, backend, "event_dots")(
         indptr.numpy(),
         index.numpy(),
@@ -323,7 +332,7 @@ def _gather(
     backend: str,
 ) -> None:
     """Fill ``out`` with the sums of the table rows that each CSR row picks."""
-    product_kernel(_OP, backend, "event_rows")(
+    product_kernel(_OP, backend, "event_tiles" if table.packed else "event_rows")(
         ptr,
         picks,
         scale,
@@ -344,7 +353,7 @@ def _scattered(
     backend: str,
 ) -> Tensor:
     """The events as a dense tensor."""
-    out = torch.empty(*shape)
+    out = buffers.empty(shape)
     flat = out.view(-1, shape[2]).numpy()
     product_kernel(_OP, backend, "scatter_events")(ptr, picks, scale, flat)
     return out

@@ -229,7 +229,7 @@ def gather_row(
 
 
 @_cached
-def event_rows(
+def event_tiles(
     ptr: Ints,
     index: Ints,
     value: Floats | None,
@@ -242,8 +242,8 @@ def event_rows(
 ) -> None:
     """``out[r] = sum of value[e] * table row index[e]`` over row r's events, tile after tile.
 
-    Tile k of table row j lies at ``k * tile_step + j * stride`` of the flat table: packed or
-    plain, as the steps say. Tiles are outermost, so that one stays in the second-level cache.
+    Tile k of table row j lies at ``k * tile_step + j * stride`` of the flat table. Tiles are
+    outermost, so that one stays in the second-level cache for all rows.
     """
     scratch = np.empty(width, np.float32)
     for k in range((n_out + width - 1) // width):
@@ -257,6 +257,25 @@ def event_rows(
                 gather_row(scratch, 0, table, w, stride, index, value, ptr[r], ptr[r + 1], width)
                 for c in range(n_columns):
                     out[at + c] = scratch[c]
+
+
+@_cached
+def event_rows(
+    ptr: Ints,
+    index: Ints,
+    value: Floats | None,
+    table: Floats,
+    tile_step: int,
+    stride: int,
+    width: int,
+    out: Floats,
+    n_out: int,
+) -> None:
+    """As `event_tiles`, row after row: for few events and whole tiles, output in one stream."""
+    for r in range(ptr.shape[0] - 1):
+        for k in range(n_out // width):
+            at, w = r * n_out + k * width, k * tile_step
+            gather_row(out, at, table, w, stride, index, value, ptr[r], ptr[r + 1], width)
 
 
 @_cached

@@ -129,6 +129,7 @@ def _rebuilt(kernel: Any) -> Callable[..., Any]:
     return compiled
 
 
+event_tiles = _rebuilt(products.event_tiles)
 event_rows = _rebuilt(products.event_rows)
 event_dots = _rebuilt(products.event_dots)
 _twins["sum_sources"] = _rebuilt(products.sum_sources)
