@@ -5,6 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from spikefuse.kernels.products import event_matmul
+from spikefuse.spikes import SpikeBatch
+
 
 class EventLinear(nn.Module):
     """Weighted sum of incoming spikes: ``out[t, b] = spikes[t, b] @ weight``.
@@ -25,6 +28,20 @@ class EventLinear(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(torch.randn(n_in, n_out) * (gain / n_in**0.5))
 
-    def forward(self, spikes: Tensor) -> Tensor:
-        """Spikes ``[T, B, n_in]`` to currents ``[T, B, n_out]``."""
-        return spikes @ self.weight
+    def forward(
+        self,
+        spikes: Tensor | SpikeBatch,
+        events: SpikeBatch | None = None,
+        active: SpikeBatch | None = None,
+    ) -> Tensor:
+        """Spikes ``[T, B, n_in]`` to currents ``[T, B, n_out]``.
+
+        Parameters
+        ----------
+        spikes : Tensor or SpikeBatch, (T, B, n_in)
+            Only a dense tensor passes a gradient on to the layer before.
+        events, active : SpikeBatch, optional
+            The non-zero cells of a dense ``spikes``, and the cells that need a gradient: see
+            `event_matmul`.
+        """
+        return event_matmul(spikes, self.weight, events=events, active=active)
