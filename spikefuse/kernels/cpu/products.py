@@ -36,6 +36,8 @@ _ZEROS = ir.Constant(_VF, None)
 _ONES = ir.Constant(_VF, [1.0] * LANES)
 
 _cached = njit(nogil=True, cache=True, error_model="numpy", boundscheck=False)
+# Left to LLVM, a call per row and tile costs as much as the row: its arrays go over the stack.
+_inlined = njit(nogil=True, error_model="numpy", boundscheck=False, inline="always")
 
 
 def _data(context: Any, builder: Any, array_type: Any, array: Any) -> Any:
@@ -206,7 +208,7 @@ fire: Any = _literal(_fire)
 dot_blocks: Any = intrinsic(_dot_blocks)
 
 
-@_cached
+@_inlined
 def gather_row(
     out: Floats,
     o: int,
@@ -293,7 +295,7 @@ def event_dots(ptr: Ints, index: Ints, grad: Floats, weight: Floats, out: Floats
             out[r, index[e]] = total
 
 
-@_cached
+@_inlined
 def fire_row(
     v: Floats,
     at: int,
@@ -315,7 +317,7 @@ def fire_row(
         fire(v, at, current, beta, threshold, p, subtract, mask, m, 16)
 
 
-@_cached
+@_inlined
 def sum_sources(
     x: Floats,
     spare: Floats,
