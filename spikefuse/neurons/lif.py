@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from spikefuse.kernels.neurons import Reset, active_updates, lif_scan_ref
+from spikefuse.kernels.neurons import Reset, active_updates, lif_scan
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class LIFParams:
 
 
 class LIF(nn.Module):
-    """A layer of ``n`` leaky integrate-and-fire neurons (see `lif_scan_ref` for the equation).
+    """A layer of ``n`` leaky integrate-and-fire neurons (see `lif_scan` for the equation).
 
     Parameters
     ----------
@@ -71,9 +71,7 @@ class LIF(nn.Module):
     def forward(self, current: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Current ``[T, B, N]`` and membrane ``[B, N]`` (None = rest) to spikes and membrane."""
         p = self.params
-        return lif_scan_ref(
-            current, self.beta(), p.threshold, reset=p.reset, v0=state, slope=p.slope
-        )
+        return lif_scan(current, self.beta(), p.threshold, reset=p.reset, v0=state, slope=p.slope)
 
     def count_active(self, current: Tensor) -> int:
         """Neuron-steps of this run whose state or input is non-zero."""

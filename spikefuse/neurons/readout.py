@@ -7,11 +7,11 @@ import math
 import torch
 from torch import Tensor, nn
 
-from spikefuse.kernels.neurons import li_scan_ref
+from spikefuse.kernels.readout import li_scan
 
 
 class LIReadout(nn.Module):
-    """``n`` leaky integrators (see `li_scan_ref`), one per class, with a learnable decay each.
+    """``n`` leaky integrators (see `li_scan`), one per class, with a learnable decay each.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ class LIReadout(nn.Module):
 
     def forward(self, current: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Current ``[T, B, N]`` and state ``[B, N]`` to the trace ``[T, B, N]`` and new state."""
-        return li_scan_ref(current * self.log_gain.exp(), torch.sigmoid(self.beta_logit), state)
+        return li_scan(current * self.log_gain.exp(), torch.sigmoid(self.beta_logit), state)
 
     def count_active(self, current: Tensor) -> int:
         """Neuron-steps whose state or input is non-zero: all from the first input on."""
