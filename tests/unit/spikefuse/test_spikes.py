@@ -111,3 +111,13 @@ def test_other_integer_types_are_refused() -> None:
         SpikeBatch(torch.tensor([0, 1]), int32(0), None, (1, 1, 3))
     with pytest.raises(ValueError, match=r"index must be int32 \[nnz\], got torch.int64"):
         SpikeBatch(int32(0, 1), torch.tensor([0]), None, (1, 1, 3))
+
+
+def test_trusted_skips_the_checks_and_keeps_the_pieces() -> None:
+    # The index is out of range: only the checked constructor may say so.
+    parts = (int32(0, 1), int32(9), None, (1, 1, 3))
+    with pytest.raises(ValueError, match=r"index must lie in \[0, 3\), got 9"):
+        SpikeBatch(*parts)
+    spikes = SpikeBatch.trusted(*parts)
+    assert (spikes.indptr, spikes.index, spikes.value, spikes.shape) == parts
+    assert (spikes.n_events, spikes.density) == (1, 1 / 3)
