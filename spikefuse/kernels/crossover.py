@@ -12,7 +12,7 @@ from spikefuse.kernels import packing
 # the slower machine, so that the event path is never the slower one.
 _GATHERED, _GATHERED_FAR = 2.5, 6.5
 _ROW_OF_TILE = 300.0  # start and end of one row's sum in one tile
-_CELL_READ = 12.0  # finding the events of a dense input
+_CELL_READ = 160.0  # finding the events of a dense input
 _CELL_WRITTEN, _EVENT_WRITTEN = 15.0, 30.0  # making events dense
 _CALL = 1e6  # one call of an event kernel from Python
 _PROBED_ROWS = 64

@@ -236,7 +236,7 @@ def _layer(sources: list[SpikeBatch], weights: list[Tensor]) -> _Layer:
 
 def _as_lists(spikes: Sources, weight: Weights) -> tuple[list[SpikeBatch], list[Tensor]]:
     """Sources and weights as lists of one length."""
-    sources = [spikes] if isinstance(spikes, SpikeBatch) else list(spikes)
+    sources = [spikes] if isinstance(spikes, SpikeBatch | Tensor) else list(spikes)
     weights = [weight] if isinstance(weight, Tensor) else list(weight)
     if not sources or len(sources) != len(weights):
         raise ValueError(

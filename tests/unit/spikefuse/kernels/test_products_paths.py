@@ -1,0 +1,253 @@
+"""Which path runs: kernels by sentinel, dense by cost, packed by version; custom-op contracts."""
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from spikefuse.kernels import crossover, launch, packing
+from spikefuse.kernels.products import event_matmul
+from spikefuse.kernels.registry import use_backend
+from spikefuse.spikes import SpikeBatch
+
+KERNELS = ("event_tiles", "event_rows", "transpose_events", "scatter_events", "pack_columns")
+
+
+@pytest.fixture(autouse=True)
+def _seed() -> None:
+    torch.manual_seed(7)
+
+
+@pytest.fixture
+def ran(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Names of the kernels in the order in which they ran."""
+    from spikefuse.kernels.cpu import products
+
+    calls: list[str] = []
+    for name in KERNELS:
+        original = getattr(products, name)
+
+        def counted(*args, _name=name, _original=original):
+            calls.append(_name)
+            return _original(*args)
+
+        monkeypatch.setattr(products, name, counted)
+    return calls
+
+
+def spikes_of(shape: tuple[int, int, int], density: float) -> SpikeBatch:
+    return SpikeBatch.from_dense((torch.rand(shape) < density).float())
+
+
+def test_few_events_read_the_weight_as_it_lies(ran: list[str]) -> None:
+    weight = torch.randn(300, 64)
+    event_matmul(spikes_of((5, 4, 300), 0.02), weight)
+    assert ran == ["event_rows"]
+
+
+def test_many_events_pack_once_per_version(ran: list[str]) -> None:
+    spikes, weight = spikes_of((50, 8, 100), 0.2), torch.randn(100, 64)
+    first = event_matmul(spikes, weight)
+    assert ran == ["pack_columns", "event_tiles"]
+    event_matmul(spikes, weight)
+    assert ran[2:] == ["event_tiles"]
+    weight.mul_(2)
+    assert torch.equal(event_matmul(spikes, weight), 2 * first)
+    assert ran[3:] == ["pack_columns", "event_tiles"]
+
+
+def test_some_events_pack_at_the_second_use(ran: list[str]) -> None:
+    spikes, weight = spikes_of((50, 4, 100), 0.1), torch.randn(100, 64)
+    assert 16 < spikes.n_events / 100 < 24
+    outs = [event_matmul(spikes, weight) for _ in range(3)]
+    assert ran == ["event_rows", "pack_columns", "event_tiles", "event_tiles"]
+    assert torch.equal(outs[0], outs[1])
+    assert torch.equal(outs[0], outs[2])
+
+
+def test_a_parameter_in_training_is_packed_once_per_step(ran: list[str]) -> None:
+    spikes = spikes_of((50, 8, 100), 0.2)
+    weight = torch.nn.Parameter(torch.randn(100, 64))
+    optimizer = torch.optim.SGD([weight], lr=0.1)
+    for _ in range(2):
+        before = weight.detach().clone()
+        loss = event_matmul(spikes, weight).square().mean()
+        assert torch.equal(
+            event_matmul(spikes, weight), event_matmul(spikes, before, backend="numba")
+        )
+        ran.clear()
+        loss.backward()
+        assert ran[0] == "transpose_events"
+        optimizer.step()
+        optimizer.zero_grad()
+        ran.clear()
+        event_matmul(spikes, weight)
+        event_matmul(spikes, weight)
+        assert ran.count("pack_columns") == 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda w: w.data.mul_(3),  # .data leaves the version counter alone
+        lambda w: w.detach().numpy().__imul__(3),
+        lambda w: setattr(w, "data", 3 * w.data),
+        lambda w: w.requires_grad_(False).mul_(3),
+    ],
+)
+def test_changed_weights_are_never_served_from_the_memo(change) -> None:
+    spikes, weight = spikes_of((50, 8, 100), 0.2), torch.nn.Parameter(torch.randn(100, 64))
+    first = event_matmul(spikes, weight, backend="numba").detach()
+    change(weight)
+    torch.testing.assert_close(event_matmul(spikes, weight, backend="numba").detach(), 3 * first)
+
+
+def test_a_new_weight_at_an_old_address_is_a_new_weight() -> None:
+    spikes = spikes_of((50, 8, 100), 0.2)
+    for _ in range(5):  # the allocator hands the same block out again
+        weight = torch.randn(100, 64)
+        dense = spikes.to_dense() @ weight
+        torch.testing.assert_close(event_matmul(spikes, weight, backend="numba"), dense)
+        del weight
+
+
+def test_inference_tensors_are_packed_anew(ran: list[str]) -> None:
+    spikes = spikes_of((50, 8, 100), 0.2)
+    with torch.inference_mode():
+        weight = torch.randn(100, 64)
+        first = event_matmul(spikes, weight)
+        weight.mul_(2)
+        assert torch.equal(event_matmul(spikes, weight), 2 * first)
+    assert ran.count("pack_columns") == 2
+
+
+@pytest.mark.parametrize("made", [True, False])
+def test_full_input_takes_the_dense_product_unless_a_backend_is_named(
+    ran: list[str], made: bool
+) -> None:
+    dense = (torch.rand(20, 8, 128) < 0.9).float()
+    batch, weight = SpikeBatch.from_dense(dense), torch.randn(128, 128)
+    inputs = (dense, batch) if made else (batch, None)
+    out = event_matmul(inputs[0], weight, events=inputs[1])
+    assert ran == ([] if made else ["scatter_events"])
+    assert torch.equal(out, dense @ weight)
+    ran.clear()
+    event_matmul(inputs[0], weight, events=inputs[1], backend="numba")
+    assert "event_tiles" in ran
+    ran.clear()
+    with use_backend("numba"):
+        event_matmul(inputs[0], weight, events=inputs[1])
+    assert "event_tiles" in ran
+
+
+def test_gradient_of_full_input_is_dense_too(ran: list[str]) -> None:
+    dense = (torch.rand(20, 8, 128) < 0.9).float()
+    weight = torch.randn(128, 128, requires_grad=True)
+    event_matmul(dense, weight).sum().backward()
+    assert ran == []
+    torch.testing.assert_close(weight.grad, dense.sum((0, 1))[:, None].expand(128, 128))
+
+
+def test_crossover_grows_with_density_and_shrinks_with_conversion() -> None:
+    shape = [100, 32, 2312]
+    cells = 100 * 32 * 2312
+    wins = [crossover.dense_wins(int(d * cells), shape, 512, made=True) for d in (0.1, 0.3, 0.5)]
+    assert wins == [False, False, True]
+    assert not crossover.dense_wins(int(0.4 * cells), shape, 512, made=False)
+    assert crossover.dense_wins(cells, shape, 512, made=False)
+    assert crossover.skips(torch.ones(50, 8, 128), 256)
+    assert not crossover.skips(torch.zeros(50, 8, 512), 512)
+    assert crossover.tiny([1, 1, 64], 64)
+    assert not crossover.tiny(shape, 512)
+
+
+def test_a_dense_input_written_again_is_converted_again() -> None:
+    """The events found in a forward pass belong to its own backward pass only."""
+    dense, weight = torch.zeros(4, 2, 20), torch.randn(20, 16, requires_grad=True)
+    buffer = dense.numpy()
+    for address in (3, 7):
+        buffer[:] = 0
+        buffer[:, :, address] = 1
+        out = event_matmul(dense, weight, backend="numba")
+        assert torch.equal(out, weight.detach()[address].expand(4, 2, 16))
+        (grad,) = torch.autograd.grad(out.sum(), weight)
+        assert torch.equal(grad.nonzero()[:, 0].unique(), torch.tensor([address]))
+
+
+@pytest.mark.parametrize("form", ["dense", "events", "both"])
+def test_opcheck(form: str) -> None:
+    dense = (torch.rand(3, 2, 20) < 0.3).float().requires_grad_(form != "events")
+    batch, weight = SpikeBatch.from_dense(dense), torch.randn(20, 17, requires_grad=True)
+    csr = (None, None, None) if form == "dense" else (batch.indptr, batch.index, batch.value)
+    active = (batch.indptr, batch.index) if form == "both" else (None, None)
+    first = None if form == "events" else dense
+    args = (first, *csr, weight, *active, [3, 2, 20], False, "numba")
+    torch.library.opcheck(torch.ops.spikefuse.event_matmul.default, args)
+    grad = torch.randn(3, 2, 17)
+    torch.library.opcheck(
+        torch.ops.spikefuse.event_matmul_dweight.default,
+        (None if first is None else first.detach(), *csr, grad, [3, 2, 20], False, "numba"),
+    )
+    torch.library.opcheck(
+        torch.ops.spikefuse.event_matmul_dspikes.default,
+        (grad, weight.detach(), batch.indptr, batch.index, "numba"),
+    )
+
+
+def test_compiles_as_one_graph() -> None:
+    dense = (torch.rand(3, 2, 20) < 0.3).float().requires_grad_()
+    weight = torch.randn(20, 17, requires_grad=True)
+
+    def doubled(x: Tensor, w: Tensor) -> Tensor:
+        return 2 * event_matmul(x, w, backend="numba")
+
+    out = torch.compile(doubled, fullgraph=True, backend="aot_eager")(dense, weight)
+    assert torch.equal(out, doubled(dense, weight))
+    grads = torch.autograd.grad(out.sum(), (dense, weight))
+    exact = torch.autograd.grad((2 * dense @ weight).sum(), (dense, weight))
+    for got, expected in zip(grads, exact, strict=True):
+        torch.testing.assert_close(got, expected)
+
+
+@pytest.mark.parametrize("n_columns", [1, 16, 17, 48, 64, 100])
+@pytest.mark.parametrize("width", packing.WIDTHS)
+def test_packed_tiles_hold_the_matrix(width: int, n_columns: int) -> None:
+    matrix = torch.randn(9, n_columns)
+    table = packing.table_of(matrix, 0, width=width)
+    tiles = table.flat.reshape(-1, 9, width)
+    flat = np.concatenate(list(tiles), axis=1)
+    assert np.array_equal(flat[:, :n_columns], matrix.numpy())
+    assert not flat[:, n_columns:].any()
+    assert table.flat.ctypes.data % 64 == 0
+
+
+def test_tile_width_follows_the_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packing, "_l2_bytes", lambda: 1 << 20)
+    monkeypatch.setattr(packing, "_widest", lambda: 64)
+    assert [packing.tile_width(n, 512) for n in (700, 4096, 8192, 16384, 40000)] == [
+        64,
+        64,
+        32,
+        16,
+        64,
+    ]
+    assert [packing.tile_width(700, n) for n in (1, 16, 17, 33, 100)] == [16, 16, 32, 64, 64]
+
+
+def test_a_failing_intrinsic_is_announced_and_plain_loops_take_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from spikefuse.kernels.cpu import products, products_plain
+
+    def broken(*args: object) -> None:
+        raise NotImplementedError("no such instruction")
+
+    monkeypatch.setattr(products, "gather_row", broken)
+    monkeypatch.setattr(products, "event_rows", broken)
+    launch.simd_works.cache_clear()
+    try:
+        with pytest.warns(RuntimeWarning, match="plain loops take over"):
+            chosen = launch.product_kernel("event_matmul", "numba", "event_rows")
+        assert chosen is products_plain.event_rows
+    finally:
+        launch.simd_works.cache_clear()
