@@ -9,14 +9,49 @@ import numpy as np
 import torch
 
 from spikefuse.events import EventStream
+from spikefuse.kernels import registry
+from spikefuse.kernels.launch import simd_works
 from spikefuse.spikes import SpikeBatch
+
+_OP = "bin_events"
+registry.register(_OP, registry.NUMBA, "spikefuse.kernels.cpu.binning")
+
+Counts = Literal["keep", "clip"]
+
+
+def bin_events_ref(
+    streams: Sequence[EventStream],
+    dt_ms: float,
+    n_steps: int | None = None,
+    counts: Counts = "keep",
+) -> SpikeBatch:
+    """`bin_events` by sorting the flat cell of every event: its definition."""
+    n_steps = _checked_steps(streams, dt_ms, n_steps, counts)
+    n_batch, n_addresses = len(streams), streams[0].n_addresses
+    cells = [
+        (_step_of(stream.events["t"], dt_ms) * n_batch + b) * n_addresses + stream.addresses()
+        for b, stream in enumerate(streams)
+    ]
+    cell, count = np.unique(np.concatenate(cells), return_counts=True)
+    row, index = np.divmod(cell, n_addresses)
+    indptr = np.zeros(n_steps * n_batch + 1, np.int32)
+    np.cumsum(np.bincount(row, minlength=n_steps * n_batch), out=indptr[1:])
+    keep_counts = counts == "keep" and bool((count > 1).any())
+    return SpikeBatch(
+        torch.from_numpy(indptr),
+        torch.from_numpy(index.astype(np.int32)),
+        torch.from_numpy(count.astype(np.float32)) if keep_counts else None,
+        (n_steps, n_batch, n_addresses),
+    )
 
 
 def bin_events(
     streams: Sequence[EventStream],
     dt_ms: float,
     n_steps: int | None = None,
-    counts: Literal["keep", "clip"] = "keep",
+    counts: Counts = "keep",
+    *,
+    backend: str | None = None,
 ) -> SpikeBatch:
     """Bin a batch of event streams of one sensor into steps of ``dt_ms``.
 
@@ -33,6 +68,8 @@ def bin_events(
         ``T``; defaults to enough steps for the longest stream's duration.
     counts : "keep" or "clip"
         Whether several events of one address in one step keep their number or count as one.
+    backend : str, optional
+        One of `registry.BACKENDS`.
 
     Returns
     -------
@@ -44,42 +81,48 @@ def bin_events(
     ValueError
         If ``streams`` is empty or mixes sensors, ``dt_ms`` is not positive, or an event lies
         beyond ``n_steps`` (crop the stream first: `EventStream.cropped` says what is cut).
+    BackendError
+        If an explicit backend cannot run.
     """
-    if not streams:
-        raise ValueError("streams must hold at least one EventStream, got none")
-    if not 0 < dt_ms < np.inf:
-        raise ValueError(f"dt_ms must be positive and finite, got {dt_ms}")
-    if counts not in ("keep", "clip"):
-        raise ValueError(f"counts must be 'keep' or 'clip', got {counts!r}")
-    sizes = {stream.sensor_size for stream in streams}
-    if len(sizes) > 1:
-        raise ValueError(f"streams must share one sensor_size, got {sorted(sizes)}")
-    n_needed = max(_steps_needed(stream, dt_ms) for stream in streams)
-    if n_steps is None:
-        step_us = _step_us(dt_ms)
-        n_steps = max(n_needed, max(int(np.ceil(s.duration_us / step_us)) for s in streams))
-    if n_needed > n_steps:
-        raise ValueError(
-            f"n_steps must be at least {n_needed} to hold every event at dt_ms={dt_ms}, got "
-            f"{n_steps}; crop the streams first if the tail is to go"
-        )
-
+    n_steps = _checked_steps(streams, dt_ms, n_steps, counts)
+    refused = None if simd_works() else "the kernels do not compile here"
+    chosen = registry.choose(_OP, backend, "cpu", refused)
+    if chosen == registry.REFERENCE:
+        return bin_events_ref(streams, dt_ms, n_steps, counts)
+    width, height, polarities = streams[0].sensor_size
     n_batch, n_addresses = len(streams), streams[0].n_addresses
-    cells = [
-        (_step_of(stream, dt_ms) * n_batch + b) * n_addresses + stream.addresses()
-        for b, stream in enumerate(streams)
-    ]
-    cell, count = np.unique(np.concatenate(cells), return_counts=True)
-    row, index = np.divmod(cell, n_addresses)
-    indptr = np.zeros(n_steps * n_batch + 1, np.int32)
-    np.cumsum(np.bincount(row, minlength=n_steps * n_batch), out=indptr[1:])
-    keep_counts = counts == "keep" and bool((count > 1).any())
-    return SpikeBatch(
-        torch.from_numpy(indptr),
-        torch.from_numpy(index.astype(np.int32)),
-        torch.from_numpy(count.astype(np.float32)) if keep_counts else None,
-        (n_steps, n_batch, n_addresses),
+    first = np.zeros(n_batch + 1, np.int64)
+    np.cumsum([len(stream) for stream in streams], out=first[1:])
+    index, count = np.empty((2, first[-1]), np.int32)
+    start, length = np.zeros(n_steps * n_batch, np.int64), np.zeros(n_steps * n_batch, np.int32)
+    step_us = _step_us(dt_ms)
+    largest = registry.kernel(_OP, chosen, "bin_streams")(
+        np.concatenate([stream.events for stream in streams]),
+        first,
+        width,
+        width * height if polarities > 1 else 0,
+        n_addresses,
+        step_us,
+        int(step_us) if _is_whole(step_us) else 0,
+        n_batch,
+        index,
+        count,
+        start,
+        length,
     )
+    indptr = torch.empty(n_steps * n_batch + 1, dtype=torch.int32)
+    out = torch.empty(int(length.sum()), dtype=torch.int32)
+    value = torch.empty(len(out)) if counts == "keep" and largest > 1 else None
+    registry.kernel(_OP, chosen, "order_rows")(
+        index,
+        count,
+        start,
+        length,
+        indptr.numpy(),
+        out.numpy(),
+        None if value is None else value.numpy(),
+    )
+    return SpikeBatch.trusted(indptr, out, value, (n_steps, n_batch, n_addresses))
 
 
 def accumulate_events(
@@ -102,15 +145,46 @@ def _step_us(dt_ms: float) -> float:
     return nearest if abs(step_us - nearest) <= 1e-12 * step_us else step_us
 
 
-def _step_of(stream: EventStream, dt_ms: float) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    """Step of each event; whole-microsecond steps are divided exactly, in integers."""
+def _is_whole(step_us: float) -> bool:
+    """Whether times can be divided by the step in integers."""
+    return step_us.is_integer() and step_us < np.iinfo(np.int64).max
+
+
+def _step_of(
+    times: np.ndarray[tuple[int], np.dtype[np.int64]], dt_ms: float
+) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    """Step of each time; whole-microsecond steps are divided exactly, in integers."""
     step_us = _step_us(dt_ms)
-    times = stream.events["t"]
-    if step_us.is_integer() and step_us < np.iinfo(np.int64).max:
+    if _is_whole(step_us):
         return np.asarray(times // int(step_us), dtype=np.int64)
     return np.floor(times / step_us).astype(np.int64)
 
 
 def _steps_needed(stream: EventStream, dt_ms: float) -> int:
-    """One past the last occupied step."""
-    return int(_step_of(stream, dt_ms)[-1]) + 1 if len(stream) else 0
+    """One past the last occupied step; times never decrease, so the last event tells."""
+    return int(_step_of(stream.events["t"][-1:], dt_ms)[0]) + 1 if len(stream) else 0
+
+
+def _checked_steps(
+    streams: Sequence[EventStream], dt_ms: float, n_steps: int | None, counts: str
+) -> int:
+    """Number of steps, once everything fits together."""
+    if not streams:
+        raise ValueError("streams must hold at least one EventStream, got none")
+    if not 0 < dt_ms < np.inf:
+        raise ValueError(f"dt_ms must be positive and finite, got {dt_ms}")
+    if counts not in ("keep", "clip"):
+        raise ValueError(f"counts must be 'keep' or 'clip', got {counts!r}")
+    sizes = {stream.sensor_size for stream in streams}
+    if len(sizes) > 1:
+        raise ValueError(f"streams must share one sensor_size, got {sorted(sizes)}")
+    n_needed = max(_steps_needed(stream, dt_ms) for stream in streams)
+    if n_steps is None:
+        step_us = _step_us(dt_ms)
+        n_steps = max(n_needed, max(int(np.ceil(s.duration_us / step_us)) for s in streams))
+    if n_needed > n_steps:
+        raise ValueError(
+            f"n_steps must be at least {n_needed} to hold every event at dt_ms={dt_ms}, got "
+            f"{n_steps}; crop the streams first if the tail is to go"
+        )
+    return n_steps

@@ -9,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spikefuse.events import EVENT_DTYPE, EventStream
-from spikefuse.kernels.binning import accumulate_events, bin_events
+from spikefuse.kernels import registry
+from spikefuse.kernels.binning import accumulate_events, bin_events, bin_events_ref
+from spikefuse.spikes import SpikeBatch
 
 SIZE = (3, 2, 2)
 # Decimal steps as a person types them: whole and fractional milliseconds and microseconds, and
@@ -174,3 +176,47 @@ def test_accumulate_is_bincount(cells) -> None:
     expected = np.bincount(np.array(cells, np.int64), minlength=24).reshape(2, 3, 4)
     assert dense.dtype == torch.float32
     assert np.array_equal(dense.numpy(), expected)
+
+
+def same(a: SpikeBatch, b: SpikeBatch) -> bool:
+    if (a.value is None) != (b.value is None) or a.shape != b.shape:
+        return False
+    pairs = [(a.indptr, b.indptr), (a.index, b.index)]
+    if a.value is not None and b.value is not None:
+        pairs.append((a.value, b.value))
+    return all(x.dtype == y.dtype and torch.equal(x, y) for x, y in pairs)
+
+
+@given(batch=streams(), dt_ms=STEPS_MS, counts=st.sampled_from(["keep", "clip"]))
+def test_kernel_equals_the_reference_bit_for_bit(batch, dt_ms, counts) -> None:
+    dt_ms = coarse_enough(batch, dt_ms)
+    spikes = bin_events(batch, dt_ms, counts=counts, backend="numba")
+    assert same(spikes, bin_events_ref(batch, dt_ms, counts=counts))
+    SpikeBatch(spikes.indptr, spikes.index, spikes.value, spikes.shape)  # the checks it skips
+
+
+@pytest.mark.parametrize("size", [(63, 1, 1), (64, 1, 1), (65, 65, 1), (64, 64, 2), (346, 260, 2)])
+@pytest.mark.parametrize("dt_ms", [1.0, 0.7331])
+def test_kernel_on_sensors_around_and_beyond_a_word_of_words(make_stream, size, dt_ms) -> None:
+    batch = [make_stream(n, size, 20_000) for n in (3_000, 0, 1, 500)]
+    assert same(bin_events(batch, dt_ms, backend="numba"), bin_events_ref(batch, dt_ms))
+
+
+def test_polarity_is_no_address_where_the_sensor_has_one(make_stream) -> None:
+    events = make_stream(300, (8, 1, 2)).events.copy()
+    stream = EventStream(events, (8, 1, 1), 50_000, "audio")
+    assert {True, False} == set(events["p"].tolist())
+    assert same(bin_events([stream], 5.0, backend="numba"), bin_events_ref([stream], 5.0))
+
+
+def test_the_kernel_runs_by_itself_and_not_for_the_reference(make_stream, monkeypatch) -> None:
+    fetched = []
+    original = registry.kernel
+    monkeypatch.setattr(
+        registry, "kernel", lambda *names: fetched.append(names[2]) or original(*names)
+    )
+    batch = [make_stream(50), make_stream(50)]
+    bin_events(batch, 10.0, backend="reference")
+    assert fetched == []
+    bin_events(batch, 10.0)
+    assert fetched == ["bin_streams", "order_rows"]
