@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 import torch
 
-from spikefuse.events import EventStream
+from spikefuse.events import EVENT_DTYPE, EventStream
 from spikefuse.kernels import registry
 from spikefuse.kernels.launch import simd_works
 from spikefuse.spikes import SpikeBatch
@@ -96,8 +96,10 @@ def bin_events(
     index, count = np.empty((2, first[-1]), np.int32)
     start, length = np.zeros(n_steps * n_batch, np.int64), np.zeros(n_steps * n_batch, np.int32)
     step_us = _step_us(dt_ms)
+    # As bytes: NumPy joins records field by field, ten times slower.
+    records = [np.ascontiguousarray(stream.events).view(np.uint8) for stream in streams]
     largest = registry.kernel(_OP, chosen, "bin_streams")(
-        np.concatenate([stream.events for stream in streams]),
+        np.concatenate(records).view(EVENT_DTYPE),
         first,
         width,
         width * height if polarities > 1 else 0,

@@ -220,3 +220,9 @@ def test_the_kernel_runs_by_itself_and_not_for_the_reference(make_stream, monkey
     assert fetched == []
     bin_events(batch, 10.0)
     assert fetched == ["bin_streams", "order_rows"]
+
+
+def test_events_that_are_a_strided_view(make_stream) -> None:
+    whole = make_stream(400)
+    half = EventStream(whole.events[::2], whole.sensor_size, whole.duration_us, "vision")
+    assert same(bin_events([half, whole], 3.0, backend="numba"), bin_events_ref([half, whole], 3.0))
