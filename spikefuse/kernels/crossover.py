@@ -12,13 +12,17 @@ from spikefuse.kernels import packing
 # the slower machine, so that the event path is never the slower one.
 _GATHERED, _GATHERED_FAR = 2.5, 6.5
 _ROW_OF_TILE = 300.0  # start and end of one row's sum in one tile
-_CELL_READ = 160.0  # finding the events of a dense input
+_TRANSPOSED = 1.35  # a weight gradient sorts its events first and packs what it gathers
+_CELL_READ = 15.0  # finding the events of a dense input
+_DENSE_CELL = 10.0  # a dense product also reads and packs its input
 _CELL_WRITTEN, _EVENT_WRITTEN = 15.0, 30.0  # making events dense
 _CALL = 1e6  # one call of an event kernel from Python
 _PROBED_ROWS = 64
 
 
-def dense_wins(n_events: int, shape: list[int], n_out: int, made: bool) -> bool:
+def dense_wins(
+    n_events: int, shape: list[int], n_out: int, made: bool, transposed: bool = False
+) -> bool:
     """Whether a dense product is faster than gathering the rows of ``n_events`` events.
 
     Parameters
@@ -28,12 +32,15 @@ def dense_wins(n_events: int, shape: list[int], n_out: int, made: bool) -> bool:
     n_out : int
     made : bool
         Whether the dense input exists already.
+    transposed : bool
+        Whether it is the gradient of the weight that is computed.
     """
     cells = shape[0] * shape[1] * shape[2]
-    dense = float(cells) * n_out
+    dense = cells * (n_out + _DENSE_CELL)
     if not made:
         dense += _CELL_WRITTEN * cells + _EVENT_WRITTEN * n_events + _CALL
-    return _event_cost(float(n_events), shape, n_out) > dense
+    effective = n_events * (_TRANSPOSED if transposed else 1.0)
+    return _event_cost(effective, shape, n_out) > dense
 
 
 def tiny(shape: list[int], n_out: int) -> bool:
@@ -45,7 +52,7 @@ def skips(spikes: Tensor, n_out: int) -> bool:
     """Whether a dense input is too small or too full to look for its events: a few rows tell."""
     shape = list(spikes.shape)
     cells = spikes.numel()
-    dense = float(cells) * n_out
+    dense = cells * (n_out + _DENSE_CELL)
     search = _CELL_READ * cells
     if search + _event_cost(0.0, shape, n_out) > dense:
         return True

@@ -124,7 +124,7 @@ def fused_event_lif(
     product_kernel(_OP, chosen, "count_spikes")(bits, indptr.numpy())
     index = torch.empty(int(indptr[-1]), dtype=torch.int32)
     product_kernel(_OP, chosen, "list_spikes")(bits, index.numpy())
-    out = SpikeBatch(indptr, index, None, (n_steps, n_batch, n_out))
+    out = SpikeBatch.trusted(indptr, index, None, (n_steps, n_batch, n_out))
     return out, v.transpose(0, 1).reshape(n_batch, -1)[:, :n_out].contiguous()
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from spikefuse.kernels import buffers, crossover, packing, registry
+from spikefuse.kernels.compaction import compact
 from spikefuse.kernels.launch import product_kernel
 from spikefuse.spikes import SpikeBatch
 
@@ -236,7 +237,8 @@ def _dweight(
     if dense_too and spikes is not None and indptr is None and crossover.skips(spikes, n_out):
         return torch.matmul(spikes.reshape(-1, n_in).t(), rows)
     ptr, picks, scale = _events(spikes, indptr, index, value, keep=False)
-    if dense_too and crossover.dense_wins(len(picks), shape, n_out, made=spikes is not None):
+    made = spikes is not None
+    if dense_too and crossover.dense_wins(len(picks), shape, n_out, made, transposed=True):
         x = _scattered(ptr, picks, scale, shape, backend) if spikes is None else spikes
         return torch.matmul(x.reshape(-1, n_in).t(), rows)
     column_ptr = np.empty(n_in + 1, np.int32)
@@ -332,7 +334,7 @@ def _events(
         # The forward pass always converts anew: the caller may have written into the tensor.
         batch = None if keep else _converted.pop(spikes, None)
         if batch is None:
-            batch = SpikeBatch.from_dense(spikes)
+            batch = compact(spikes)
             if keep:
                 _converted[spikes] = batch
         indptr, index, value = batch.indptr, batch.index, batch.value
