@@ -12,6 +12,8 @@ import os
 import threading
 import weakref
 from collections.abc import Sequence
+from functools import cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -46,10 +48,10 @@ def empty(shape: Sequence[int], dtype: torch.dtype = torch.float32) -> Tensor:
         return torch.empty(tuple(shape), dtype=dtype)
     block = _take(_block_bytes(n_bytes))
     start = -block.ctypes.data % _ALIGNMENT
-    lease = block[start : start + n_bytes]
+    lease = np.ndarray(shape, _numpy_type(dtype), block, start)
     # torch keeps this very array alive as long as the storage lives, and nothing else holds it.
     weakref.finalize(lease, _give_back, block).atexit = False
-    return torch.from_numpy(lease).view(dtype).view(tuple(shape))
+    return torch.from_numpy(lease)
 
 
 def kept_bytes() -> int:
@@ -64,9 +66,16 @@ def release() -> None:
         _free.clear()
 
 
+@cache
 def keep_limit() -> int:
     """Most bytes that wait in the pool: a sixteenth of the machine's memory, at most 1 GiB."""
     return min(_memory_bytes() // 16, 1 << 30)
+
+
+@cache
+def _numpy_type(dtype: torch.dtype) -> np.dtype[Any]:
+    """The NumPy type of the same elements."""
+    return torch.empty(0, dtype=dtype).numpy().dtype
 
 
 def _take(size: int) -> Block:

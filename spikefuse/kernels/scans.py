@@ -81,15 +81,16 @@ def stream_of(tensor: Tensor | None, rows: Rows) -> Stream:
 
 def lanes_of(parameter: Tensor, n: int, rows: Rows) -> Floats:
     """A scalar or per-neuron parameter as one float per neuron of a row."""
-    lanes = parameter.detach().expand(n).repeat(rows.repeat)
-    array: Floats = lanes.numpy()
-    return array
+    values = parameter.detach().numpy()
+    if values.size == 1 or n == 1:
+        return np.full(rows.width, values.item(), np.float32)
+    return np.tile(values, rows.repeat)
 
 
 def state_of(initial: Tensor | None, current: Tensor) -> Tensor:
     """A state to be overwritten: a copy of the first one, or rest."""
     if initial is None:
-        return torch.zeros(current.shape[1:], dtype=current.dtype)
+        return current.new_zeros(current.shape[1:])
     return initial.detach().clone(memory_format=torch.contiguous_format)
 
 
