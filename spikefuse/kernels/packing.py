@@ -19,16 +19,12 @@ import torch
 from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from spikefuse.kernels import buffers, registry
-from spikefuse.kernels.launch import product_kernel
+from spikefuse.kernels import buffers
 
 WIDTHS = (64, 32, 16)
-# Reads per row from which packing pays at once: copying an element costs as much as gathering 19
-# to 37 from the plain matrix instead of a packed tile (700 to 32768 rows of 512 columns).
-_READS_TO_PACK = 24
-# Reads per row below which even a tile packed already is no faster, with tiles that fit the
-# second-level cache and with larger ones.
-_READS_FOR_TILES, _READS_FOR_FAR_TILES = 16, 8
+# Reads per row from which packing pays: copying an element costs as much as gathering 3 to 12 from
+# the plain matrix instead of a packed tile (700 to 32768 rows of 512 columns).
+_READS_TO_PACK = 12
 _SAMPLE = 1024
 
 Floats = npt.NDArray[np.float32]
@@ -54,14 +50,13 @@ class Table:
     packed: bool
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Memo:
-    """What is known about one version of a weight; ``packed`` is filled when packing pays."""
+    """A packed weight and the state of the weight that it was packed from."""
 
-    version: int
-    address: int
-    sample: npt.NDArray[np.int32]
-    packed: Floats | None
+    state: tuple[int, int, int]  # version, address, width
+    sample: Tensor
+    packed: Tensor
 
 
 _memos: Any = WeakTensorKeyDictionary()
@@ -85,34 +80,19 @@ def table_of(matrix: Tensor, n_events: int, memo: bool = True, width: int | None
         Ask for packed tiles of this width, however few the reads.
     """
     n_rows, n_columns = matrix.shape
-    plain = matrix.detach().contiguous().numpy()
-    reads = n_events / max(n_rows, 1) if width is None else np.inf
-    width = tile_width(n_rows, n_columns) if width is None else width
-    whole = n_columns % WIDTHS[-1] == 0
-    least = _READS_FOR_TILES if fits(n_rows, width) else _READS_FOR_FAR_TILES
-    if whole and reads < least:
-        return _plain(plain)
-    few = whole and reads < _READS_TO_PACK
+    if width is None:
+        if n_events < _READS_TO_PACK * n_rows and n_columns % WIDTHS[-1] == 0:
+            return _plain(matrix)
+        width = tile_width(n_rows, n_columns)
     if not memo or matrix.is_inference():  # inference tensors have no version to trust
-        return _plain(plain) if few else _table(_pack(plain, width))
+        return _table(_pack(matrix, width))
     known: _Memo | None = _memos.get(matrix)
-    sample = _sample(plain)
-    fresh = (
-        known is not None
-        and known.version == matrix._version
-        and known.address == matrix.data_ptr()
-        and np.array_equal(known.sample, sample)
-    )
-    if known is None or not fresh:
-        spare = None if known is None else known.packed
-        known = _Memo(matrix._version, matrix.data_ptr(), sample.copy(), None)
+    spare = None if known is None else known.packed
+    state = (matrix._version, matrix.data_ptr(), width)
+    sample = _sample(matrix)
+    if known is None or known.state != state or not torch.equal(known.sample, sample):
+        known = _Memo(state, sample.clone(), _pack(matrix, width, spare))
         _memos[matrix] = known
-        if few:
-            return _plain(plain)
-        known.packed = _pack(plain, width, spare)
-    elif known.packed is None or known.packed.shape[2] != width:
-        # The second use of one version: it is worth packing now.
-        known.packed = _pack(plain, width)
     return _table(known.packed)
 
 
@@ -128,35 +108,45 @@ def fits(n_rows: int, width: int) -> bool:
     return n_rows * width * 4 <= _l2_bytes()
 
 
-def _plain(matrix: Floats) -> Table:
+def _plain(matrix: Tensor) -> Table:
     """The matrix as it lies; its columns must be a multiple of the narrowest tile."""
     n_columns = matrix.shape[1]
     width = next(w for w in WIDTHS if n_columns % w == 0)
-    return Table(matrix.reshape(-1), width, n_columns, width, packed=False)
+    flat = matrix.detach().contiguous().view(-1).numpy()
+    return Table(flat, width, n_columns, width, packed=False)
 
 
-def _table(packed: Floats) -> Table:
+def _table(packed: Tensor) -> Table:
     """Packed tiles ``[tiles, rows, width]`` as a table."""
     _, n_rows, width = packed.shape
-    return Table(packed.reshape(-1), n_rows * width, width, width, packed=True)
+    return Table(packed.view(-1).numpy(), n_rows * width, width, width, packed=True)
 
 
-def _pack(matrix: Floats, width: int, into: Floats | None = None) -> Floats:
+def _pack(matrix: Tensor, width: int, into: Tensor | None = None) -> Tensor:
     """Column tiles of a matrix, zero where the last tile is wider than what is left."""
     n_rows, n_columns = matrix.shape
-    shape = (-(-n_columns // width), n_rows, width)
-    if into is None or into.shape != shape:
-        # Aligned to 64 bytes, which NumPy's are not: loads across cache lines cost up to twice.
-        tiles = buffers.empty(shape)
-        into = (tiles.zero_() if n_columns % width else tiles).numpy()
-    product_kernel("event_matmul", registry.NUMBA, "pack_columns")(matrix, into)
-    return into
+    n_whole, rest = divmod(n_columns, width)
+    shape = (n_whole + (rest > 0), n_rows, width)
+    # A fresh buffer is aligned to 64 bytes: loads across cache lines cost up to twice.
+    tiles = into if into is not None and into.shape == shape else buffers.empty(shape)
+    columns = matrix.detach()
+    if n_whole:
+        whole = columns[:, : n_whole * width].reshape(n_rows, n_whole, width)
+        tiles[:n_whole].copy_(whole.transpose(0, 1))
+    if rest:
+        tiles[-1, :, :rest].copy_(columns[:, n_whole * width :])
+        tiles[-1, :, rest:].zero_()
+    return tiles
 
 
-def _sample(matrix: Floats) -> npt.NDArray[np.int32]:
+def _sample(matrix: Tensor) -> Tensor:
     """Bits of about a thousand elements spread over the matrix."""
-    flat = matrix.reshape(-1).view(np.int32)
-    return flat[:: max(1, len(flat) // _SAMPLE)]
+    values = matrix.detach()
+    if not values.is_contiguous():
+        return values.flatten().view(torch.int32)  # a copy already: all of it
+    flat = values.view(-1)
+    # An odd step visits every column.
+    return flat[:: len(flat) // _SAMPLE | 1].view(torch.int32)
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Layouts of events and weights: column tiles, transposed events, events made dense."""
+"""Layouts of events: transposed, and made dense."""
 
 from __future__ import annotations
 
@@ -10,17 +10,6 @@ _cached = njit(nogil=True, cache=True, error_model="numpy", boundscheck=False)
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int32]
-
-
-@_cached
-def pack_columns(matrix: Floats, packed: Floats) -> None:
-    """``[rows, columns]`` into zeroed column tiles ``[ceil(columns / width), rows, width]``."""
-    n_rows, n_columns = matrix.shape
-    n_tiles, _, width = packed.shape
-    for i in range(n_rows):
-        for k in range(n_tiles):
-            for c in range(min(width, n_columns - k * width)):
-                packed[k, i, c] = matrix[i, k * width + c]
 
 
 @_cached

@@ -23,7 +23,6 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from spikefuse.kernels.cpu.layout import Floats, Ints
-from spikefuse.kernels.cpu.layout import pack_columns as pack_columns
 from spikefuse.kernels.cpu.layout import scatter_events as scatter_events
 from spikefuse.kernels.cpu.layout import transpose_events as transpose_events
 from spikefuse.kernels.cpu.masks import count_spikes as count_spikes

@@ -17,7 +17,6 @@ from numba import njit
 
 from spikefuse.kernels.cpu import masks, products
 from spikefuse.kernels.cpu.layout import Floats, Ints
-from spikefuse.kernels.cpu.layout import pack_columns as pack_columns
 from spikefuse.kernels.cpu.layout import scatter_events as scatter_events
 from spikefuse.kernels.cpu.layout import transpose_events as transpose_events
 

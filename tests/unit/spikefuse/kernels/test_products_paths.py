@@ -10,7 +10,7 @@ from spikefuse.kernels.products import event_matmul
 from spikefuse.kernels.registry import use_backend
 from spikefuse.spikes import SpikeBatch
 
-KERNELS = ("event_tiles", "event_rows", "transpose_events", "scatter_events", "pack_columns")
+KERNELS = ("event_tiles", "event_rows", "transpose_events", "scatter_events")
 
 
 @pytest.fixture(autouse=True)
@@ -24,14 +24,15 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     from spikefuse.kernels.cpu import products
 
     calls: list[str] = []
-    for name in KERNELS:
-        original = getattr(products, name)
+    for owner, names in ((products, KERNELS), (packing, ("_pack",))):
+        for name in names:
+            original = getattr(owner, name)
 
-        def counted(*args, _name=name, _original=original):
-            calls.append(_name)
-            return _original(*args)
+            def counted(*args, _name=name, _original=original):
+                calls.append(_name)
+                return _original(*args)
 
-        monkeypatch.setattr(products, name, counted)
+            monkeypatch.setattr(owner, name, counted)
     return calls
 
 
@@ -48,21 +49,12 @@ def test_few_events_read_the_weight_as_it_lies(ran: list[str]) -> None:
 def test_many_events_pack_once_per_version(ran: list[str]) -> None:
     spikes, weight = spikes_of((50, 8, 100), 0.2), torch.randn(100, 64)
     first = event_matmul(spikes, weight)
-    assert ran == ["pack_columns", "event_tiles"]
+    assert ran == ["_pack", "event_tiles"]
     event_matmul(spikes, weight)
     assert ran[2:] == ["event_tiles"]
     weight.mul_(2)
     assert torch.equal(event_matmul(spikes, weight), 2 * first)
-    assert ran[3:] == ["pack_columns", "event_tiles"]
-
-
-def test_some_events_pack_at_the_second_use(ran: list[str]) -> None:
-    spikes, weight = spikes_of((50, 4, 100), 0.1), torch.randn(100, 64)
-    assert 16 < spikes.n_events / 100 < 24
-    outs = [event_matmul(spikes, weight) for _ in range(3)]
-    assert ran == ["event_rows", "pack_columns", "event_tiles", "event_tiles"]
-    assert torch.equal(outs[0], outs[1])
-    assert torch.equal(outs[0], outs[2])
+    assert ran[3:] == ["_pack", "event_tiles"]
 
 
 def test_a_parameter_in_training_is_packed_once_per_step(ran: list[str]) -> None:
@@ -83,7 +75,7 @@ def test_a_parameter_in_training_is_packed_once_per_step(ran: list[str]) -> None
         ran.clear()
         event_matmul(spikes, weight)
         event_matmul(spikes, weight)
-        assert ran.count("pack_columns") == 1
+        assert ran.count("_pack") == 1
 
 
 @pytest.mark.parametrize(
@@ -118,7 +110,7 @@ def test_inference_tensors_are_packed_anew(ran: list[str]) -> None:
         first = event_matmul(spikes, weight)
         weight.mul_(2)
         assert torch.equal(event_matmul(spikes, weight), 2 * first)
-    assert ran.count("pack_columns") == 2
+    assert ran.count("_pack") == 2
 
 
 @pytest.mark.parametrize("made", [True, False])
