@@ -66,6 +66,9 @@ class Surrogate:
         return 0.5 * self.slope / (1.0 + (0.5 * math.pi * self.slope * distance) ** 2)
 
 
+FAST_SIGMOID = Surrogate()
+
+
 class _Spike(torch.autograd.Function):
     """Heaviside step forward; slope of a surrogate backward."""
 

@@ -108,7 +108,7 @@ def summed_like(lanes: Tensor, parameter: Tensor) -> Tensor:
 
 def per_neuron(lanes: npt.NDArray[np.float64], rows: Rows) -> Tensor:
     """Sum of a row's lanes over the samples joined in it."""
-    return torch.from_numpy(lanes).view(rows.repeat, -1).sum(0)
+    return torch.from_numpy(lanes).view(rows.repeat, len(lanes) // rows.repeat).sum(0)
 
 
 def checked_current(current: Tensor) -> None:
