@@ -70,6 +70,7 @@ class TrainConfig:
     """Optimiser and schedule; spiking and dense models each have what suits them.
 
     ``partners`` audio recordings are drawn for every vision recording in an epoch.
+    ``window_weight`` weighs the loss after a random window against that of the whole sample.
     """
 
     epochs: int = 20
@@ -79,6 +80,7 @@ class TrainConfig:
     dense_learning_rate: float = 2e-3
     weight_decay: float = 1e-4
     partners: int = 1
+    window_weight: float = 0.3
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     threads: int = 2
 
@@ -266,6 +268,8 @@ def _check_values(config: Config) -> None:
     for key, value in positive.items():
         if not value > 0:
             raise ConfigError(f"{key} must be positive, got {value}")
+    if not config.train.window_weight >= 0:
+        raise ConfigError(f"train.window_weight must be >= 0, got {config.train.window_weight}")
     if not 0 <= config.data.fold < 5:
         raise ConfigError(f"data.fold must be 0 to 4, got {config.data.fold}")
     if not config.seeds or len(set(config.seeds)) != len(config.seeds) or min(config.seeds) < 0:

@@ -113,8 +113,11 @@ def _train_epoch(
     learner.model.train()
     loss_sum, correct = 0.0, 0
     for batch in batches(data, "train", pairs, settings.batch_size, settings.augment, rng):
-        scores = learner.training_scores(batch.samples, config.cost.windows_ms, rng)
+        scores, early = learner.training_scores(batch.samples, config.cost.windows_ms, rng)
         loss = torch.nn.functional.cross_entropy(scores, batch.labels)
+        loss = loss + settings.window_weight * torch.nn.functional.cross_entropy(
+            early, batch.labels
+        )
         _step(learner, optimizer, loss, epoch)
         loss_sum += loss.item() * len(batch.labels)
         correct += int((scores.argmax(1) == batch.labels).sum())

@@ -68,9 +68,9 @@ class DigitsParams:
     n_validation: int = 200
     n_test: int = 400
     voices: int = 12
-    snr_db: float = -2.0
+    snr_db: float = -4.0
     position_jitter_px: float = 3.0
-    event_drop: float = 0.7
+    event_drop: float = 0.8
     background_hz: float = 1.5
     seed: int = 0
     dvs: DvsParams = field(default_factory=DvsParams)

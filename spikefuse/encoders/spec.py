@@ -16,11 +16,32 @@ class ConvSpec:
 
 @dataclass(frozen=True)
 class EncoderSpec:
-    """Encoder of one modality: convolutions (none = purely linear), then ``hidden`` neurons."""
+    """Encoder of one modality: convolutions (none = purely linear), then ``hidden`` neurons.
+
+    ``delays_ms`` are the conduction delays of the synapses onto the hidden neurons, whole steps
+    each. The dense twin needs none: it sees all of the past side by side.
+    """
 
     convs: tuple[ConvSpec, ...] = ()
     hidden: int = 128
     dropout: float = 0.2
+    delays_ms: tuple[float, ...] = (0.0,)
+
+    def delays_steps(self, dt_ms: float) -> tuple[int, ...]:
+        """The delays in steps of ``dt_ms``.
+
+        Raises
+        ------
+        ValueError
+            If one is no whole number of steps.
+        """
+        steps = tuple(round(delay / dt_ms) for delay in self.delays_ms)
+        for delay, step in zip(self.delays_ms, steps, strict=True):
+            if abs(delay - step * dt_ms) > 1e-6 * dt_ms:
+                raise ValueError(
+                    f"delays_ms must be whole steps of dt_ms={dt_ms:g}, got {delay:g} ms"
+                )
+        return steps
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from spikefuse.encoders.dropout import SpikeDropout
 from spikefuse.encoders.spec import ModalitySpec
 from spikefuse.neurons import LIF, LIFParams
-from spikefuse.synapses import EventConv2d, EventLinear
+from spikefuse.synapses import DelayedLinear, EventConv2d, EventLinear
 
 EncoderState = tuple[Tensor, ...]
 
@@ -38,21 +38,36 @@ class SpikingEncoder(nn.Module):
             shape, n_features = layer.out_shape, layer.n_out
             synapses.append(layer)
             neurons.append(LIF(shape[0], lif, dt_ms, share=shape[1] * shape[2]))
-        synapses.append(EventLinear(n_features, spec.encoder.hidden, gain=gain))
-        neurons.append(LIF(spec.encoder.hidden, lif, dt_ms))
+        delays = spec.encoder.delays_steps(dt_ms)
+        hidden = spec.encoder.hidden
+        if delays == (0,):
+            synapses.append(EventLinear(n_features, hidden, gain=gain))
+        else:
+            synapses.append(DelayedLinear(n_features, hidden, delays, gain=gain))
+        neurons.append(LIF(hidden, lif, dt_ms))
         self.synapses = nn.ModuleList(synapses)
         self.neurons = nn.ModuleList(neurons)
         self.dropout = SpikeDropout(spec.encoder.dropout)
-        self.n_out = spec.encoder.hidden
+        self.n_out = hidden
 
     def forward(
         self, spikes: Tensor, state: EncoderState | None = None
     ) -> tuple[Tensor, EncoderState]:
-        """Spikes ``[T, B, N]`` and state to hidden spikes ``[T, B, hidden]`` and new state."""
-        before = state if state is not None else (None,) * len(self.neurons)
-        after: list[Tensor] = []
-        for synapse, neuron, v in zip(self.synapses, self.neurons, before, strict=True):
-            spikes, v_last = neuron(synapse(spikes), v)
-            after.append(v_last)
+        """Spikes ``[T, B, N]`` and state to hidden spikes ``[T, B, hidden]`` and new state.
+
+        The state holds a membrane per layer, then the currents under way if there are delays.
+        """
+        n_layers = len(self.neurons)
+        before = state if state is not None else (None,) * (n_layers + 1)
+        membranes: list[Tensor] = []
+        under_way: list[Tensor] = []
+        for synapse, neuron, v in zip(self.synapses, self.neurons, before[:n_layers], strict=True):
+            if isinstance(synapse, DelayedLinear):
+                current, pending = synapse(spikes, before[n_layers])
+                under_way.append(pending)
+            else:
+                current = synapse(spikes)
+            spikes, v_last = neuron(current, v)
+            membranes.append(v_last)
             spikes = self.dropout(spikes)
-        return spikes, tuple(after)
+        return spikes, (*membranes, *under_way)
