@@ -6,7 +6,7 @@ No current ``[T, B, N]`` is ever stored and nothing carries a gradient; training
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from spikefuse.kernels import buffers, packing, registry
+from spikefuse.kernels import buffers, packing, registry, threads
 from spikefuse.kernels.launch import product_kernel
 from spikefuse.kernels.neurons import Reset, li_scan_ref, lif_scan_ref
 from spikefuse.kernels.products import event_matmul_ref
@@ -109,15 +109,20 @@ def fused_event_lif(
     v = v.view(n_batch, n_tiles, layer.width).transpose(0, 1).contiguous()
     n_words = -(-n_out // 64)
     mask = np.zeros((n_steps * n_batch, 4 * n_words), np.uint16)
-    product_kernel(_OP, chosen, "fused_lif")(
-        *layer.arrays,
-        layer.stride,
-        v.numpy(),
-        _per_neuron(beta, n_tiles * layer.width, 0.0),
-        # Columns that only fill up the last tile never fire (infinity times no spike is NaN).
-        _per_neuron(threshold, n_tiles * layer.width, float(np.finfo(np.float32).max)),
-        reset == "subtract",
-        mask,
+    _over_samples(
+        product_kernel(_OP, chosen, "fused_lif"),
+        (
+            *layer.arrays,
+            layer.stride,
+            v.numpy(),
+            _per_neuron(beta, n_tiles * layer.width, 0.0),
+            # Columns that only fill up the last tile never fire (infinity times no spike is NaN).
+            _per_neuron(threshold, n_tiles * layer.width, float(np.finfo(np.float32).max)),
+            reset == "subtract",
+            mask,
+        ),
+        float(layer.n_events) * n_out,
+        n_batch,
     )
     bits = mask.view(np.uint64)
     indptr = torch.empty(n_steps * n_batch + 1, dtype=torch.int32)
@@ -168,16 +173,30 @@ def fused_event_li(
     if v0 is not None:
         v.copy_(v0.detach())
     out = buffers.empty((n_steps, n_batch, n_out))
-    product_kernel(_OP, chosen, "fused_li")(
-        *layer.arrays,
-        layer.stride,
-        layer.width,
-        v.numpy(),
-        _per_neuron(beta, n_out, 0.0),
-        _per_neuron(1.0 - beta, n_out, 0.0),
-        out.view(-1, n_out).numpy(),
+    _over_samples(
+        product_kernel(_OP, chosen, "fused_li"),
+        (
+            *layer.arrays,
+            layer.stride,
+            layer.width,
+            v.numpy(),
+            _per_neuron(beta, n_out, 0.0),
+            _per_neuron(1.0 - beta, n_out, 0.0),
+            out.view(-1, n_out).numpy(),
+        ),
+        float(layer.n_events) * n_out,
+        n_batch,
     )
     return out, v
+
+
+def _over_samples(
+    kernel: Callable[..., Any], arguments: tuple[Any, ...], work: float, n_batch: int
+) -> None:
+    """Run a kernel over all samples, in chunks of samples where the work is worth threads."""
+    n_chunks = threads.chunk_count(work, max(n_batch, 1))
+    cuts = [n_batch * i // n_chunks for i in range(n_chunks + 1)]
+    threads.run_chunks(lambda first, last: kernel(*arguments, first, last), cuts)
 
 
 @dataclass(frozen=True)
@@ -191,6 +210,11 @@ class _Layer:
     arrays: tuple[Any, ...]
     stride: int
     width: int
+
+    @property
+    def n_events(self) -> int:
+        """Events of all sources."""
+        return len(self.arrays[1])
 
 
 def _layer(sources: list[SpikeBatch], weights: list[Tensor]) -> _Layer:

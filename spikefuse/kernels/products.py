@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from spikefuse.kernels import buffers, crossover, packing, registry
+from spikefuse.kernels import buffers, crossover, packing, registry, threads
 from spikefuse.kernels.compaction import compact
 from spikefuse.kernels.launch import product_kernel
 from spikefuse.spikes import SpikeBatch
@@ -353,17 +353,25 @@ def _gather(
     backend: str,
 ) -> None:
     """Fill ``out`` with the sums of the table rows that each CSR row picks."""
-    product_kernel(_OP, backend, "event_tiles" if table.packed else "event_rows")(
-        ptr,
-        picks,
-        scale,
-        table.flat,
-        table.tile_step,
-        table.stride,
-        table.width,
-        out.view(-1).numpy(),
-        out.shape[-1],
-    )
+    kernel = product_kernel(_OP, backend, "event_tiles" if table.packed else "event_rows")
+    n_out = out.shape[-1]
+    flat = out.view(-1).numpy()
+
+    def run(first: int, last: int) -> None:
+        kernel(
+            ptr[first : last + 1],
+            picks,
+            scale,
+            table.flat,
+            table.tile_step,
+            table.stride,
+            table.width,
+            flat[first * n_out : last * n_out],
+            n_out,
+        )
+
+    n_chunks = threads.chunk_count(float(len(picks)) * n_out, len(ptr) - 1)
+    threads.run_chunks(run, threads.even_cuts(ptr, n_chunks))
 
 
 def _scattered(

@@ -1,14 +1,13 @@
 """Synaptic products event by event: SIMD intrinsics and the cached kernels built on them.
 
 Numba's own vectoriser spills the accumulators of ``out[r, :] += W[j, :]`` inside the event loop.
-The intrinsics emit that loop with 16-float vectors, which LLVM maps to 1 AVX-512, 2 AVX, 4 SSE or
-4 NEON registers. Additions follow the event order without fused multiply-adds, so every machine
-gives the bits of the plain sequential float32 loop (`products_plain` is that loop).
+The intrinsics emit that loop with 16-float vectors: 1 AVX-512, 2 AVX, 4 SSE or 4 NEON registers.
+Additions follow the event order without fused multiply-adds, so every machine gives the bits of
+the plain sequential float32 loop (`products_plain` is that loop).
 
-Two rules keep this file right. An intrinsic and the cached functions that use it stay in one
-file: numba's cache watches the caller's file only. Literal types stand in the signature that an
-intrinsic returns: lowered code is looked up by it, and one width would otherwise serve all.
-There are no bounds checks here: `spikefuse.kernels.products` and `fused` validate.
+An intrinsic and the cached functions that use it stay in one file: numba's cache watches the
+caller's file only. Literal types stand in the signature that an intrinsic returns: lowered code is
+looked up by it, and one width would otherwise serve all. Bounds are not checked here.
 """
 
 from __future__ import annotations
@@ -82,8 +81,8 @@ def _gather_sum(
 ) -> Any:
     """``out[o:][:width] = sum_e value[e] * table[w + stride * index[e]:][:width]``, in event order.
 
-    Arrays are flat float32 (``index`` int32), ``value`` may be None, e runs over
-    ``first <= e < last``, and ``width`` is a literal multiple of 16.
+    Arrays are flat; ``value`` may be None; e runs from ``first`` to ``last - 1``; ``width`` is a
+    literal multiple of 16.
     """
     if not isinstance(width, types.IntegerLiteral):
         return None
@@ -131,8 +130,7 @@ def _fire(
 ) -> Any:
     """One LIF step of ``width`` neurons; the spikes go out as bits, 16 to a word of ``mask``.
 
-    ``v[at:] = beta[p:] * v[at:] + current``, then the reset of `lif_scan_ref`, operation by
-    operation, so that the bits of the membrane agree.
+    The operations of `lif_scan_ref` in their order, so that the bits of the membrane agree.
     """
     if not isinstance(width, types.IntegerLiteral):
         return None
@@ -168,7 +166,7 @@ def _fire(
 def _dot_blocks(_typing: Any, a: Any, i: Any, b: Any, j: Any, n_blocks: Any) -> Any:
     """Dot product of ``a[i:]`` and ``b[j:]`` over blocks of 64, summed in 64 lanes, then folded.
 
-    Lanes 16q + l are added over q, then over l by halves (8, 4, 2, 1): a fixed order.
+    Lanes 16q + l are added over q, then over l by halves: a fixed order.
     """
     size = types.intp
     signature = types.float32(a, size, b, size, size)
@@ -201,9 +199,8 @@ def _dot_blocks(_typing: Any, a: Any, i: Any, b: Any, j: Any, n_blocks: Any) -> 
 
 
 # Any: numba types an intrinsic by its Python signature, which has the typing context in front.
-_literal = intrinsic(prefer_literal=True)
-gather_sum: Any = _literal(_gather_sum)
-fire: Any = _literal(_fire)
+gather_sum: Any = intrinsic(prefer_literal=True)(_gather_sum)
+fire: Any = intrinsic(prefer_literal=True)(_fire)
 dot_blocks: Any = intrinsic(_dot_blocks)
 
 
@@ -243,8 +240,8 @@ def event_tiles(
 ) -> None:
     """``out[r] = sum of value[e] * table row index[e]`` over row r's events, tile after tile.
 
-    Tile k of table row j lies at ``k * tile_step + j * stride`` of the flat table. Tiles are
-    outermost, so that one stays in the second-level cache for all rows.
+    Tile k of table row j lies at ``k * tile_step + j * stride``. Tiles are outermost, so that one
+    stays in the second-level cache for all rows.
     """
     scratch = np.empty(width, np.float32)
     for k in range((n_out + width - 1) // width):
@@ -351,19 +348,23 @@ def fused_lif(
     threshold: Floats,  # [tiles * width]
     subtract: bool,
     mask: npt.NDArray[np.uint16],  # [T * B, words]
+    first: int,
+    last: int,
 ) -> None:
-    """Synapses and LIF neurons of one layer; spikes as bits, no current stored."""
+    """Synapses and LIF neurons of samples ``first`` to ``last - 1``; spikes as bits."""
     n_tiles, n_batch, width = v.shape
     n_rows, n_words = mask.shape
     membrane, words = v.reshape(-1), mask.reshape(-1)
     x, spare = np.empty(width, np.float32), np.empty(width, np.float32)
     for k in range(n_tiles):
         start = base + k * tile_step
-        for r in range(n_rows):
-            sum_sources(x, spare, ptr, index, value, table, start, stride, r, width)
-            at = (k * n_batch + r % n_batch) * width
-            m = r * n_words + k * (width // 16)
-            fire_row(membrane, at, x, beta, threshold, k * width, subtract, words, m, width)
+        for t in range(n_rows // max(n_batch, 1)):
+            for b in range(first, last):
+                r = t * n_batch + b
+                sum_sources(x, spare, ptr, index, value, table, start, stride, r, width)
+                at = (k * n_batch + b) * width
+                m = r * n_words + k * (width // 16)
+                fire_row(membrane, at, x, beta, threshold, k * width, subtract, words, m, width)
 
 
 @_cached
@@ -380,17 +381,20 @@ def fused_li(
     beta: Floats,  # [N]
     gain: Floats,  # [N]
     out: Floats,  # [T * B, N]
+    first: int,
+    last: int,
 ) -> None:
-    """Synapses and leaky readout of one layer: ``v = beta v + gain x``, written every step."""
+    """Synapses and leaky readout of some samples: ``v = beta v + gain x``, written every step."""
     n_rows, n_out = out.shape
     n_batch = v.shape[0]
     x, spare = np.empty(width, np.float32), np.empty(width, np.float32)
     for k in range((n_out + width - 1) // width):
         start = base + k * tile_step
-        for r in range(n_rows):
-            sum_sources(x, spare, ptr, index, value, table, start, stride, r, width)
-            b = r % n_batch
-            for c in range(min(width, n_out - k * width)):
-                n = k * width + c
-                v[b, n] = beta[n] * v[b, n] + gain[n] * x[c]
-                out[r, n] = v[b, n]
+        for t in range(n_rows // max(n_batch, 1)):
+            for b in range(first, last):
+                r = t * n_batch + b
+                sum_sources(x, spare, ptr, index, value, table, start, stride, r, width)
+                for c in range(min(width, n_out - k * width)):
+                    n = k * width + c
+                    v[b, n] = beta[n] * v[b, n] + gain[n] * x[c]
+                    out[r, n] = v[b, n]

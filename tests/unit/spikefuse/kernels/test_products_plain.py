@@ -87,7 +87,7 @@ def test_fused_layers(events, rng: np.random.Generator, subtract: bool) -> None:
     for build in (simd, plain):
         v, mask = start.copy(), np.zeros((ROWS, 8), np.uint16)
         build.fused_lif(
-            two, index, None, table, base, step, width, v, beta, threshold, subtract, mask
+            two, index, None, table, base, step, width, v, beta, threshold, subtract, mask, 0, BATCH
         )
         row_ptr = np.zeros(ROWS + 1, np.int32)
         build.count_spikes(mask.view(np.uint64), row_ptr)
@@ -95,7 +95,20 @@ def test_fused_layers(events, rng: np.random.Generator, subtract: bool) -> None:
         build.list_spikes(mask.view(np.uint64), spikes)
         level, trace = np.zeros((BATCH, 100), np.float32), np.zeros((ROWS, 100), np.float32)
         build.fused_li(
-            two, index, None, table, base, step, width, width, level, beta[:100], beta[:100], trace
+            two,
+            index,
+            None,
+            table,
+            base,
+            step,
+            width,
+            width,
+            level,
+            beta[:100],
+            beta[:100],
+            trace,
+            0,
+            BATCH,
         )
         results.append((v, mask, row_ptr, spikes, level, trace))
     assert_same(results)
