@@ -9,8 +9,7 @@ import numpy as np
 import torch
 
 from spikefuse.events import EVENT_DTYPE, EventStream
-from spikefuse.kernels import registry
-from spikefuse.kernels.launch import simd_works
+from spikefuse.kernels import eager, registry
 from spikefuse.spikes import SpikeBatch
 
 _OP = "bin_events"
@@ -85,8 +84,7 @@ def bin_events(
         If an explicit backend cannot run.
     """
     n_steps = _checked_steps(streams, dt_ms, n_steps, counts)
-    refused = None if simd_works() else "the kernels do not compile here"
-    chosen = registry.choose(_OP, backend, "cpu", refused)
+    chosen = registry.choose(_OP, backend, "cpu", eager.simd_refused())
     if chosen == registry.REFERENCE:
         return bin_events_ref(streams, dt_ms, n_steps, counts)
     width, height, polarities = streams[0].sensor_size

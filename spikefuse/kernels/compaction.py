@@ -6,8 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from spikefuse.kernels import buffers, registry
-from spikefuse.kernels.launch import simd_works
+from spikefuse.kernels import buffers, eager, registry
 from spikefuse.spikes import SpikeBatch
 
 _OP = "compact"
@@ -119,4 +118,5 @@ def _refused(dtype: torch.dtype) -> str | None:
     """Why no kernel can take this type here."""
     if dtype != torch.float32:
         return f"it needs float32, got {dtype}"
-    return None if simd_works() else "the SIMD kernels do not compile here"
+    reason: str | None = eager.simd_refused()
+    return reason

@@ -1,0 +1,381 @@
+"""Convolution of spike maps, driven by events: true fan-out at borders, strides and padding."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn import functional
+from torch.nn.grad import conv2d_input, conv2d_weight
+
+from spikefuse.kernels import buffers, eager, registry
+from spikefuse.kernels.compaction import compact, expand
+from spikefuse.kernels.conv_geometry import ConvGeometry, Pair, geometry_of
+from spikefuse.kernels.scans import choose
+from spikefuse.spikes import SpikeBatch
+
+_OP = "event_conv2d"
+registry.register(_OP, registry.NUMBA, "spikefuse.kernels.cpu.conv")
+
+# Nanoseconds, measured; where a dense convolution varies with its shape, the faster one.
+_CALL, _DENSE_CALL = 60e3, 30e3
+_FLOAT_OUT = 0.35  # zeroing one sum and bringing it into the order of the maps
+_EVENT, _FLOAT_ADDED = 2.0, 0.05
+_CELL_READ, _EVENT_FOUND, _CELL_WRITTEN = 0.2, 1.0, 0.15
+_PRODUCT, _PRODUCT_FEW_MAPS = 0.0125, 0.022
+_FEW_MAPS = 8
+_PROBED_ROWS = 64
+
+Events = tuple[npt.NDArray[np.int32], npt.NDArray[np.int32], npt.NDArray[np.float32] | None]
+
+
+def event_conv2d_ref(
+    spikes: SpikeBatch | Tensor,
+    weight: Tensor,
+    in_shape: tuple[int, int, int],
+    stride: Pair = (1, 1),
+    padding: Pair = (0, 0),
+) -> Tensor:
+    """`event_conv2d` as torch's own convolution of every step: its definition."""
+    dense = spikes.to_dense(weight.dtype) if isinstance(spikes, SpikeBatch) else spikes
+    return _dense(dense, weight, in_shape, stride, padding)
+
+
+def event_conv2d(
+    spikes: SpikeBatch | Tensor,  # [T, B, C * H * W]
+    weight: Tensor,  # [C_out, C, kh, kw]
+    in_shape: tuple[int, int, int],
+    stride: Pair = (1, 1),
+    padding: Pair = (0, 0),
+    *,
+    events: SpikeBatch | None = None,
+    backend: str | None = None,
+) -> Tensor:
+    r"""Currents of a convolutional layer of synapses from the spikes that arrive.
+
+    .. math:: y_{t,b,o,i,j} = \sum_{c,u,v} W_{o,c,u,v} \,
+              s_{t,b,c,\; i s_y + u - p_y,\; j s_x + v - p_x}
+
+    Each event adds the taps of the kernel that it meets to the positions it reaches, and nothing
+    is done for the rest. The weight's gradient visits the same events; the gradient of the spikes
+    is a dense transposed convolution, left out where nobody asks for it. Where many cells hold
+    events the automatic choice takes torch's dense convolution.
+
+    Parameters
+    ----------
+    spikes : SpikeBatch or Tensor, (T, B, C * H * W)
+        Only a dense tensor carries a gradient. Values are amplitudes.
+    weight : Tensor[C_out, C, kh, kw]
+    in_shape : (C, H, W)
+    stride, padding : (rows, columns)
+    events : SpikeBatch, optional
+        The non-zero cells of a dense ``spikes``, where the caller has them: saves the conversion.
+    backend : str, optional
+        One of `registry.BACKENDS`; an explicit one never takes the dense convolution instead.
+
+    Returns
+    -------
+    Tensor[T, B, C_out * H' * W']
+        ``H' = (H + 2 p_y - kh) // s_y + 1``, and likewise ``W'``.
+
+    Raises
+    ------
+    ValueError
+        If shapes, types or devices do not fit together.
+    BackendError
+        If an explicit backend cannot run.
+    """
+    geometry = _checked(spikes, weight, in_shape, stride, padding, events)
+    given = spikes if isinstance(spikes, SpikeBatch) else events
+    dense = None if isinstance(spikes, SpikeBatch) else spikes
+    chosen = choose(_OP, backend, weight.device.type, _refused(dense, weight, geometry))
+    if chosen == registry.REFERENCE:
+        return event_conv2d_ref(spikes, weight, in_shape, stride, padding)
+    dense_too = eager.left_to_us(backend)
+    if not eager.tracing() and eager.plain(dense, weight):
+        # The choice looks at the data, so it is made here; what it leaves is plain torch.
+        if dense_too and _dense_wins(dense, given, geometry):
+            made = expand(spikes) if isinstance(spikes, SpikeBatch) else spikes
+            return event_conv2d_ref(made, weight, in_shape, stride, padding)
+        dense_too = False
+        given = compact(spikes) if isinstance(spikes, Tensor) and given is None else given
+    arguments = (
+        dense,
+        None if given is None else given.indptr,
+        None if given is None else given.index,
+        None if given is None else given.value,
+        weight,
+        list(spikes.shape),
+        list(in_shape),
+        list(stride),
+        list(padding),
+        dense_too,
+        chosen,
+    )
+    if eager.nobody_watches(dense, weight):
+        return _convolved(*arguments)
+    result: Tensor = torch.ops.spikefuse.event_conv2d(*arguments)
+    return result
+
+
+def _convolved(
+    spikes: Tensor | None,
+    indptr: Tensor | None,
+    index: Tensor | None,
+    value: Tensor | None,
+    weight: Tensor,
+    shape: list[int],
+    in_shape: list[int],
+    stride: list[int],
+    padding: list[int],
+    dense_too: bool,
+    backend: str,
+) -> Tensor:
+    """The currents, by events or dense."""
+    geometry = _geometry(weight.shape, in_shape, stride, padding)
+    if dense_too and spikes is not None and _dense_wins(spikes, None, geometry):
+        return _dense(spikes, weight, geometry.in_shape, geometry.stride, geometry.padding)
+    out = buffers.empty((shape[0], shape[1], geometry.n_out))
+    registry.kernel(_OP, backend, "conv_forward")(
+        *_events(spikes, indptr, index, value),
+        geometry.reach,
+        geometry.patches_of(weight).numpy(),
+        geometry.place,
+        geometry.sizes,
+        out.view(-1).numpy(),
+    )
+    return out
+
+
+_SCHEMA = (
+    "(Tensor? spikes, Tensor? indptr, Tensor? index, Tensor? value, Tensor {}, SymInt[] shape, "
+    "int[] in_shape, int[] stride, int[] padding, {}bool dense_too, str backend) -> Tensor"
+)
+_forward = torch.library.custom_op(
+    "spikefuse::event_conv2d", _convolved, mutates_args=(), schema=_SCHEMA.format("weight", "")
+)
+
+
+@_forward.register_fake
+def _(
+    spikes: Tensor | None,
+    indptr: Tensor | None,
+    index: Tensor | None,
+    value: Tensor | None,
+    weight: Tensor,
+    shape: list[int],
+    in_shape: list[int],
+    stride: list[int],
+    padding: list[int],
+    dense_too: bool,
+    backend: str,
+) -> Tensor:
+    n_out = _geometry(weight.shape, in_shape, stride, padding).n_out
+    return weight.new_empty(shape[0], shape[1], n_out)
+
+
+@torch.library.custom_op(
+    "spikefuse::event_conv2d_dweight",
+    mutates_args=(),
+    schema=_SCHEMA.format("grad", "int[] weight_shape, "),
+)
+def _dweight(
+    spikes: Tensor | None,
+    indptr: Tensor | None,
+    index: Tensor | None,
+    value: Tensor | None,
+    grad: Tensor,
+    shape: list[int],
+    in_shape: list[int],
+    stride: list[int],
+    padding: list[int],
+    weight_shape: list[int],
+    dense_too: bool,
+    backend: str,
+) -> Tensor:
+    """Gradient of the weight, summed in float64 over groups of rows."""
+    geometry = _geometry(weight_shape, in_shape, stride, padding)
+    if dense_too and spikes is not None and _dense_wins(spikes, None, geometry):
+        maps = spikes.reshape(-1, *in_shape)
+        out = grad.reshape(-1, *geometry.out_shape)
+        d_weight: Tensor = conv2d_weight(maps, weight_shape, out, stride, padding)  # type: ignore[no-untyped-call]
+        return d_weight
+    n_patches = in_shape[0] * stride[0] * stride[1]
+    total = torch.zeros(n_patches * geometry.patch[0] * geometry.run, dtype=torch.float64)
+    registry.kernel(_OP, backend, "conv_dweight")(
+        *_events(spikes, indptr, index, value),
+        geometry.reach,
+        grad.contiguous().view(-1).numpy(),
+        geometry.place,
+        geometry.sizes,
+        total.numpy(),
+    )
+    return geometry.weight_of(total).to(torch.float32, memory_format=torch.contiguous_format)
+
+
+@_dweight.register_fake
+def _(
+    spikes: Tensor | None,
+    indptr: Tensor | None,
+    index: Tensor | None,
+    value: Tensor | None,
+    grad: Tensor,
+    shape: list[int],
+    in_shape: list[int],
+    stride: list[int],
+    padding: list[int],
+    weight_shape: list[int],
+    dense_too: bool,
+    backend: str,
+) -> Tensor:
+    return grad.new_empty(weight_shape)
+
+
+def _setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    """Keep what the gradients asked for will read: the events rather than the dense spikes."""
+    spikes, indptr, index, value, weight, *ctx.rest = inputs
+    ctx.weight_shape = list(weight.shape)
+    events = (spikes if indptr is None else None, indptr, index, value)
+    ctx.save_for_backward(
+        *(events if ctx.needs_input_grad[4] else (None,) * 4),
+        weight if ctx.needs_input_grad[0] else None,
+    )
+
+
+def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    """Gradients of the spikes and of the weight, each only if needed."""
+    *events, weight = ctx.saved_tensors
+    shape, in_shape, stride, padding, dense_too, backend = ctx.rest
+    d_spikes = d_weight = None
+    if ctx.needs_input_grad[4]:
+        d_weight = torch.ops.spikefuse.event_conv2d_dweight(
+            *events, grad, shape, in_shape, stride, padding, ctx.weight_shape, dense_too, backend
+        )
+    if ctx.needs_input_grad[0]:
+        geometry = _geometry(ctx.weight_shape, in_shape, stride, padding)
+        n_rows = shape[0] * shape[1]
+        maps = grad.reshape(n_rows, *geometry.out_shape)
+        d_maps = conv2d_input(  # type: ignore[no-untyped-call]
+            [n_rows, *in_shape], weight, maps, stride, padding
+        )
+        d_spikes = d_maps.reshape(shape)
+    return d_spikes, None, None, None, d_weight, *(None,) * 6
+
+
+_forward.register_autograd(_backward, setup_context=_setup)
+
+
+def _dense(
+    spikes: Tensor, weight: Tensor, in_shape: tuple[int, int, int], stride: Pair, padding: Pair
+) -> Tensor:
+    """torch's convolution of flat maps."""
+    n_steps, n_batch, _ = spikes.shape
+    maps = spikes.reshape(n_steps * n_batch, *in_shape)
+    out = functional.conv2d(maps, weight, stride=stride, padding=padding)
+    return out.reshape(n_steps, n_batch, out.shape[1] * out.shape[2] * out.shape[3])
+
+
+def _dense_wins(spikes: Tensor | None, events: SpikeBatch | None, geometry: ConvGeometry) -> bool:
+    """Whether torch's convolution is faster; of a dense input a few rows tell how full it is."""
+    if events is not None:
+        n_rows, n_events = events.shape[0] * events.shape[1], float(events.n_events)
+    elif spikes is not None:
+        rows = spikes.detach().reshape(-1, geometry.n_in)
+        n_rows = len(rows)
+        probe = rows[:: max(1, n_rows // _PROBED_ROWS)]
+        n_events = float(torch.count_nonzero(probe)) * n_rows / max(1, len(probe))
+    else:
+        raise ValueError("spikes must be given, dense or as events, got neither")
+    cells = n_rows * geometry.n_in
+    by_events = _CALL + n_rows * geometry.n_out * _FLOAT_OUT
+    by_events += n_events * (_EVENT + geometry.patch[0] * geometry.run * _FLOAT_ADDED)
+    taps = geometry.in_shape[0] * geometry.kernel[0] * geometry.kernel[1]
+    product = _PRODUCT_FEW_MAPS if geometry.in_shape[0] < _FEW_MAPS else _PRODUCT
+    dense = _DENSE_CALL + n_rows * geometry.n_out * taps * product
+    if events is None:
+        by_events += cells * _CELL_READ + n_events * _EVENT_FOUND
+    elif spikes is None:
+        dense += cells * _CELL_WRITTEN + n_events * _EVENT_FOUND
+    return by_events > dense
+
+
+def _events(
+    spikes: Tensor | None, indptr: Tensor | None, index: Tensor | None, value: Tensor | None
+) -> Events:
+    """The given events as arrays, or those of the dense input."""
+    if spikes is not None and indptr is None:
+        batch = compact(spikes)
+        indptr, index, value = batch.indptr, batch.index, batch.value
+    if indptr is None or index is None:
+        raise ValueError("spikes must be given, dense or as events, got neither")
+    scale = None if value is None else value.detach().to(torch.float32).contiguous().numpy()
+    return indptr.contiguous().numpy(), index.contiguous().numpy(), scale
+
+
+def _geometry(
+    weight_shape: Any, in_shape: list[int], stride: list[int], padding: list[int]
+) -> ConvGeometry:
+    """The sizes from what an operator is given."""
+    n_channels, _, rows, columns = (int(n) for n in weight_shape)
+    shape = (in_shape[0], in_shape[1], in_shape[2])
+    make = ConvGeometry if eager.tracing() else geometry_of  # a tracer cannot see through a cache
+    return make(
+        shape, n_channels, (rows, columns), (stride[0], stride[1]), (padding[0], padding[1])
+    )
+
+
+def _checked(
+    spikes: SpikeBatch | Tensor,
+    weight: Tensor,
+    in_shape: tuple[int, int, int],
+    stride: Pair,
+    padding: Pair,
+    events: SpikeBatch | None,
+) -> ConvGeometry:
+    """Sizes of the convolution, once everything fits together."""
+    if len(in_shape) != 3 or min(in_shape) < 1:
+        raise ValueError(f"in_shape must be (C, H, W) of at least 1 each, got {tuple(in_shape)}")
+    if weight.ndim != 4 or weight.shape[1] != in_shape[0] or 0 in weight.shape:
+        raise ValueError(
+            f"weight must be [C_out, {in_shape[0]}, kh, kw], got shape {tuple(weight.shape)}"
+        )
+    if len(stride) != 2 or min(stride) < 1:
+        raise ValueError(f"stride must be two numbers of at least 1, got {stride}")
+    if len(padding) != 2 or min(padding) < 0:
+        raise ValueError(f"padding must be two numbers of at least 0, got {padding}")
+    geometry = _geometry(weight.shape, list(in_shape), list(stride), list(padding))
+    if min(geometry.out_shape) < 1:
+        raise ValueError(
+            f"weight must fit the padded input {tuple(in_shape)}, got a kernel of "
+            f"{tuple(weight.shape[2:])} with padding {tuple(padding)}"
+        )
+    shape = tuple(spikes.shape)
+    if len(shape) != 3 or shape[2] != geometry.n_in:
+        raise ValueError(f"spikes must be [T, B, {geometry.n_in}], got shape {shape}")
+    if isinstance(spikes, Tensor):
+        if spikes.dtype != weight.dtype or spikes.device != weight.device:
+            raise ValueError(
+                f"spikes must be {weight.dtype} on {weight.device} as weight is, got "
+                f"{spikes.dtype} on {spikes.device}"
+            )
+        if events is not None and tuple(events.shape) != shape:
+            raise ValueError(f"events must be of shape {shape}, got {events.shape}")
+    elif events is not None:
+        raise ValueError("events must be None with a SpikeBatch, got a second SpikeBatch")
+    return geometry
+
+
+def _refused(spikes: Tensor | None, weight: Tensor, geometry: ConvGeometry) -> str | None:
+    """Why no kernel can take these inputs."""
+    if weight.dtype != torch.float32:
+        return f"it needs float32, got {weight.dtype}"
+    if (
+        max(geometry.grid[0] * geometry.grid[1] * geometry.width, geometry.n_in)
+        > np.iinfo(np.int32).max
+    ):
+        return "it needs maps of fewer than 2**31 cells"
+    reason: str | None = eager.simd_refused()
+    return reason
