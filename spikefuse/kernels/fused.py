@@ -235,7 +235,7 @@ def _layer(sources: list[SpikeBatch], weights: list[Tensor]) -> _Layer:
         return _Layer(arrays, table.stride, table.width)
     width = min(packing.tile_width(w.shape[0], n_out) for w in weights)
     # Joined tables must share one stride, so every source is packed.
-    tables = [packing.table_of(w, 0, width=width) for w in weights]
+    flat, tables = packing.joined_tables(weights, width)
     sizes = np.array([0] + [len(t.flat) for t in tables[:-1]], np.int64)
     counts = np.array([0] + [s.n_events for s in sources[:-1]], np.int64)
     ptr = [s.indptr.numpy() + n for s, n in zip(sources, counts.cumsum(), strict=True)]
@@ -251,7 +251,7 @@ def _layer(sources: list[SpikeBatch], weights: list[Tensor]) -> _Layer:
         np.stack(ptr).astype(np.int32),
         np.concatenate([s.index.numpy() for s in sources]),
         value,
-        np.concatenate([t.flat for t in tables]),
+        flat,
         sizes.cumsum(),
         np.array([t.tile_step for t in tables], np.int64),
     )

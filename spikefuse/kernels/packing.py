@@ -8,6 +8,7 @@ copy. Packing pays when enough events read each row.
 from __future__ import annotations
 
 import platform
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -60,6 +61,7 @@ class _Memo:
 
 
 _memos: Any = WeakTensorKeyDictionary()
+_joined: Any = WeakTensorKeyDictionary()
 
 
 def table_of(matrix: Tensor, n_events: int, memo: bool = True, width: int | None = None) -> Table:
@@ -96,6 +98,21 @@ def table_of(matrix: Tensor, n_events: int, memo: bool = True, width: int | None
     return _table(known.packed)
 
 
+def joined_tables(matrices: Sequence[Tensor], width: int) -> tuple[Floats, list[Table]]:
+    """Packed tables of several matrices, and all of them end to end as one flat array.
+
+    The joined copy is kept with the first matrix as long as none of the tables is packed anew.
+    """
+    tables = [table_of(matrix, 0, width=width) for matrix in matrices]
+    memos = [_memos.get(matrix) for matrix in matrices]
+    known = _joined.get(matrices[0])
+    if known is None or None in memos or not _same(known[0], memos):
+        flats = [torch.from_numpy(table.flat) for table in tables]
+        known = (memos, torch.cat(flats).numpy())
+        _joined[matrices[0]] = known
+    return known[1], tables
+
+
 def tile_width(n_rows: int, n_columns: int) -> int:
     """Widest tile that fits the second-level cache; 64 where none does; no wider than needed."""
     fitting = (w for w in WIDTHS if fits(n_rows, w))
@@ -106,6 +123,11 @@ def tile_width(n_rows: int, n_columns: int) -> int:
 def fits(n_rows: int, width: int) -> bool:
     """Whether a packed tile fits the second-level cache."""
     return n_rows * width * 4 <= _l2_bytes()
+
+
+def _same(before: list[_Memo | None], now: list[_Memo | None]) -> bool:
+    """Whether the two lists hold the very same objects."""
+    return len(before) == len(now) and all(a is b for a, b in zip(before, now, strict=True))
 
 
 def _plain(matrix: Tensor) -> Table:

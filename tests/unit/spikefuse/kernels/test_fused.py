@@ -100,6 +100,23 @@ def test_sources_are_summed(n_out: int, counts: bool) -> None:
     assert torch.equal(trace, li_scan_ref(currents[0] + currents[1] + currents[2], 0.9)[0])
 
 
+@pytest.mark.parametrize("changed", [0, 1])
+def test_a_changed_weight_of_one_source_is_seen(changed: int) -> None:
+    sources = [random_batch((8, 3, n), 0.3) for n in (20, 30)]
+    weights = [torch.randn(n, 16) * 0.3 for n in (20, 30)]
+    for _ in range(2):
+        trace, _ = fused_event_li(sources, weights, 0.9, backend="numba")
+        currents = [
+            event_matmul(s, w, backend="numba") for s, w in zip(sources, weights, strict=True)
+        ]
+        assert torch.equal(trace, li_scan_ref(currents[0] + currents[1], 0.9)[0])
+        weights[changed].mul_(-2)
+    swapped, _ = fused_event_li(sources[::-1], weights[::-1], 0.9, backend="numba")
+    torch.testing.assert_close(
+        swapped, fused_event_li(sources, weights, 0.9, backend="reference")[0]
+    )
+
+
 def test_a_network_agrees_with_dense_torch_outside_the_band() -> None:
     """Three layers against dense products; a neuron once within eps of threshold is left out."""
     torch.manual_seed(3)
