@@ -74,33 +74,7 @@ def run(
     return spikes, i, v, a
 
 
-def count(
-    current: Tensor, parameters: list[Tensor], weight: Tensor | None, subtract: bool, backend: str
-) -> int:
-    """Neuron-steps, from rest, in which the state or the input (recurrence included) is non-zero.
-
-    A part of the state that its parameter switches off (alpha, kappa of 0) is none.
-    """
-    table = torch.stack([p.detach().expand(current.shape[2]) for p in parameters])
-    rows, x = _read(current, weight)
-    state = np.zeros((rows.n_rows, 3, rows.width), np.float32)
-    n_active = registry.kernel(_OP, backend, "scan_forward")(
-        x.flat,
-        x.step,
-        x.row,
-        _weights(weight),
-        _lanes(table, rows),
-        subtract,
-        scans.CHECKPOINT_STEPS,
-        np.zeros((rows.n_rows, rows.width), np.float32),
-        state,
-        np.empty((rows.n_steps, rows.n_rows, rows.width), np.float32),
-        np.empty((0, *state.shape), np.float32),
-    )
-    return int(n_active)
-
-
-def _read(current: Tensor, weight: Tensor | None) -> tuple[scans.Rows, scans.Stream]:
+def read(current: Tensor, weight: Tensor | None) -> tuple[scans.Rows, scans.Stream]:
     """Rows of the input; recurrent ones are never joined over the batch."""
     n_steps, n_batch, n = current.shape
     rows = scans.Rows(n_steps, n_batch, n, 1)
@@ -109,7 +83,7 @@ def _read(current: Tensor, weight: Tensor | None) -> tuple[scans.Rows, scans.Str
     return rows, scans.stream_of(current, rows)
 
 
-def _weights(weight: Tensor | None) -> scans.Floats:
+def weights_of(weight: Tensor | None) -> scans.Floats:
     """Recurrent weights as an array, empty where there are none."""
     if weight is None:
         return np.empty((0, 0), np.float32)
@@ -117,7 +91,7 @@ def _weights(weight: Tensor | None) -> scans.Floats:
     return array
 
 
-def _lanes(table: Tensor, rows: scans.Rows) -> scans.Floats:
+def table_of(table: Tensor, rows: scans.Rows) -> scans.Floats:
     """The parameter table ``[5, N]`` as ``[5, width]``."""
     return np.tile(table.detach().contiguous().numpy(), (1, rows.repeat))
 
@@ -156,7 +130,7 @@ def _forward(
     backend: str,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Spikes, last states, and the states that the backward pass starts from."""
-    rows, x = _read(current, weight)
+    rows, x = read(current, weight)
     spikes = buffers.empty(current.shape)
     saved = buffers.empty(_saved_shape(current.shape, keep))
     state = _packed((i0, v0, a0), current, rows)
@@ -164,8 +138,8 @@ def _forward(
         x.flat,
         x.step,
         x.row,
-        _weights(weight),
-        _lanes(table, rows),
+        weights_of(weight),
+        table_of(table, rows),
         subtract,
         scans.CHECKPOINT_STEPS,
         scans.array_of(scans.state_of(s0, current), rows.n_rows, rows.width),
@@ -229,7 +203,7 @@ def _gradients(
     wants_table: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Gradients of current, weight, table, i0, v0, a0 and s0."""
-    rows, x = _read(current, weight)
+    rows, x = read(current, weight)
     g = scans.stream_of(grad, rows)
     dx = buffers.empty(current.shape)
     dstate = _packed((grad_i, grad_v, grad_a), current, rows)
@@ -241,7 +215,7 @@ def _gradients(
     if weight is None or spikes is None:
         registry.kernel(_OP, backend, "scan_backward")(
             *given,
-            _lanes(table, rows),
+            table_of(table, rows),
             *options,
             scans.CHECKPOINT_STEPS,
             max(1, rows.tile // 4),
@@ -255,7 +229,7 @@ def _gradients(
         carry = scans.state_of(None, current)
         dweight = torch.zeros_like(weight, memory_format=torch.contiguous_format)
         _recurrent_backward(
-            given, weight, _lanes(table, rows), options, scans.state_of(s0, current).numpy(),
+            given, weight, table_of(table, rows), options, scans.state_of(s0, current).numpy(),
             spikes, states, dstate.numpy(), dx, dtable, carry, dweight, backend,
         )  # fmt: skip
     per_neuron = (
@@ -289,7 +263,7 @@ def _recurrent_backward(
         for name in ("retrace", "step_back", "flush", "weight_gradient")
     )
     n_steps, n_rows, width = dx.shape
-    every, matrix = scans.CHECKPOINT_STEPS, _weights(weight)
+    every, matrix = scans.CHECKPOINT_STEPS, weights_of(weight)
     trace = np.empty((every, n_rows, 4, width), np.float32)
     sums = np.zeros(dtable.shape, np.float32)
     for k in range(len(saved) - 1, -1, -1):

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from spikefuse.kernels.activity import active_states
 from spikefuse.kernels.adaptive import alif_scan
 from spikefuse.kernels.scans import Reset
 from spikefuse.neurons.decays import recurrent_weight, spread_logit
@@ -118,3 +119,18 @@ class ALIF(nn.Module):
         )
         last = None if self.recurrent_weight is None else spikes[-1].clone()
         return spikes, ALIFState(v, a, last)
+
+    def count_active(self, current: Tensor) -> int:
+        """Neuron-steps of this run whose state or input is non-zero.
+
+        Raises
+        ------
+        ValueError
+            For a recurrent layer: its synapses would be missing from the count.
+        """
+        if self.recurrent_weight is not None:
+            raise ValueError("recurrent layers have no counting rule, got a recurrent ALIF")
+        p = self.params
+        return active_states(
+            current, 0.0, self.beta(), p.threshold, p.kappa, self.rho(), reset=p.reset
+        )

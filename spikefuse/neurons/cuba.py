@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from spikefuse.kernels.activity import active_states
 from spikefuse.kernels.scans import Reset
 from spikefuse.kernels.synaptic import cuba_lif_scan
 from spikefuse.neurons.decays import recurrent_weight, spread_logit
@@ -113,3 +114,18 @@ class CubaLIF(nn.Module):
         )
         last = None if self.recurrent_weight is None else spikes[-1].clone()
         return spikes, CubaState(i, v, last)
+
+    def count_active(self, current: Tensor) -> int:
+        """Neuron-steps of this run whose state or input is non-zero.
+
+        Raises
+        ------
+        ValueError
+            For a recurrent layer: its synapses would be missing from the count.
+        """
+        if self.recurrent_weight is not None:
+            raise ValueError("recurrent layers have no counting rule, got a recurrent CubaLIF")
+        p = self.params
+        return active_states(
+            current, self.alpha(), self.beta(), p.threshold, 0.0, 0.0, reset=p.reset
+        )
