@@ -21,13 +21,13 @@ _OP = "event_conv2d"
 registry.register(_OP, registry.NUMBA, "spikefuse.kernels.cpu.conv")
 
 # Nanoseconds, measured; where a dense convolution varies with its shape, the faster one.
-_CALL, _DENSE_CALL = 60e3, 30e3
+_CALL, _DENSE_CALL = 30e3, 30e3
 _FLOAT_OUT = 0.35  # zeroing one sum and bringing it into the order of the maps
 _EVENT, _FLOAT_ADDED = 2.0, 0.05
 _CELL_READ, _EVENT_FOUND, _CELL_WRITTEN = 0.2, 1.0, 0.15
 _PRODUCT, _PRODUCT_FEW_MAPS = 0.0125, 0.022
 _FEW_MAPS = 8
-_PROBED_ROWS = 64
+_PROBED_ROWS = 16
 
 Events = tuple[npt.NDArray[np.int32], npt.NDArray[np.int32], npt.NDArray[np.float32] | None]
 
@@ -91,15 +91,17 @@ def event_conv2d(
     geometry = _checked(spikes, weight, in_shape, stride, padding, events)
     given = spikes if isinstance(spikes, SpikeBatch) else events
     dense = None if isinstance(spikes, SpikeBatch) else spikes
-    chosen = choose(_OP, backend, weight.device.type, _refused(dense, weight, geometry))
+    dense_too = eager.left_to_us(backend)
+    if dense_too and dense is not None and _tiny(dense.shape, geometry):
+        return _dense(dense, weight, in_shape, stride, padding)
+    chosen = choose(_OP, backend, weight.device.type, _refused(weight, geometry))
     if chosen == registry.REFERENCE:
         return event_conv2d_ref(spikes, weight, in_shape, stride, padding)
-    dense_too = eager.left_to_us(backend)
     if not eager.tracing() and eager.plain(dense, weight):
         # The choice looks at the data, so it is made here; what it leaves is plain torch.
         if dense_too and _dense_wins(dense, given, geometry):
             made = expand(spikes) if isinstance(spikes, SpikeBatch) else spikes
-            return event_conv2d_ref(made, weight, in_shape, stride, padding)
+            return _dense(made, weight, in_shape, stride, padding)
         dense_too = False
         given = compact(spikes) if isinstance(spikes, Tensor) and given is None else given
     arguments = (
@@ -281,25 +283,40 @@ def _dense(
 def _dense_wins(spikes: Tensor | None, events: SpikeBatch | None, geometry: ConvGeometry) -> bool:
     """Whether torch's convolution is faster; of a dense input a few rows tell how full it is."""
     if events is not None:
-        n_rows, n_events = events.shape[0] * events.shape[1], float(events.n_events)
-    elif spikes is not None:
-        rows = spikes.detach().reshape(-1, geometry.n_in)
-        n_rows = len(rows)
-        probe = rows[:: max(1, n_rows // _PROBED_ROWS)]
-        n_events = float(torch.count_nonzero(probe)) * n_rows / max(1, len(probe))
-    else:
+        n_rows = events.shape[0] * events.shape[1]
+        extra = 0.0 if spikes is not None else n_rows * geometry.n_in * _CELL_WRITTEN
+        return (
+            _cost(float(events.n_events), n_rows, geometry) > _dense_cost(n_rows, geometry) + extra
+        )
+    if spikes is None:
         raise ValueError("spikes must be given, dense or as events, got neither")
-    cells = n_rows * geometry.n_in
-    by_events = _CALL + n_rows * geometry.n_out * _FLOAT_OUT
-    by_events += n_events * (_EVENT + geometry.patch[0] * geometry.run * _FLOAT_ADDED)
+    if _tiny(spikes.shape, geometry):
+        return True
+    n_rows = spikes.shape[0] * spikes.shape[1]
+    probe = spikes.detach().reshape(n_rows, -1)[:: max(1, n_rows // _PROBED_ROWS)]
+    n_events = float(np.count_nonzero(probe.numpy())) * n_rows / len(probe)
+    search = n_rows * geometry.n_in * _CELL_READ + n_events * _EVENT_FOUND
+    return search + _cost(n_events, n_rows, geometry) > _dense_cost(n_rows, geometry)
+
+
+def _tiny(shape: Any, geometry: ConvGeometry) -> bool:
+    """Whether a dense convolution is faster than an event-driven one of no events."""
+    n_rows = shape[0] * shape[1]
+    search = n_rows * geometry.n_in * _CELL_READ
+    return bool(search + _cost(0.0, n_rows, geometry) > _dense_cost(n_rows, geometry))
+
+
+def _cost(n_events: float, n_rows: int, geometry: ConvGeometry) -> float:
+    """Nanoseconds of the event kernel."""
+    added = n_events * (_EVENT + geometry.patch[0] * geometry.run * _FLOAT_ADDED)
+    return _CALL + n_rows * geometry.n_out * _FLOAT_OUT + added
+
+
+def _dense_cost(n_rows: int, geometry: ConvGeometry) -> float:
+    """Nanoseconds of torch's convolution."""
     taps = geometry.in_shape[0] * geometry.kernel[0] * geometry.kernel[1]
     product = _PRODUCT_FEW_MAPS if geometry.in_shape[0] < _FEW_MAPS else _PRODUCT
-    dense = _DENSE_CALL + n_rows * geometry.n_out * taps * product
-    if events is None:
-        by_events += cells * _CELL_READ + n_events * _EVENT_FOUND
-    elif spikes is None:
-        dense += cells * _CELL_WRITTEN + n_events * _EVENT_FOUND
-    return by_events > dense
+    return _DENSE_CALL + n_rows * geometry.n_out * taps * product
 
 
 def _events(
@@ -368,7 +385,7 @@ def _checked(
     return geometry
 
 
-def _refused(spikes: Tensor | None, weight: Tensor, geometry: ConvGeometry) -> str | None:
+def _refused(weight: Tensor, geometry: ConvGeometry) -> str | None:
     """Why no kernel can take these inputs."""
     if weight.dtype != torch.float32:
         return f"it needs float32, got {weight.dtype}"

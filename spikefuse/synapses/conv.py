@@ -5,6 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from spikefuse.kernels.conv import event_conv2d
+from spikefuse.spikes import SpikeBatch
+
 
 class EventConv2d(nn.Module):
     """Two-dimensional convolution of spike maps, step by step, without bias.
@@ -53,11 +56,16 @@ class EventConv2d(nn.Module):
         channels, rows, columns = self.out_shape
         return channels * rows * columns
 
-    def forward(self, spikes: Tensor) -> Tensor:
-        """Spikes ``[T, B, C * H * W]`` to currents ``[T, B, C' * H' * W']``."""
-        n_steps, n_batch, _ = spikes.shape
-        maps = spikes.reshape(n_steps * n_batch, *self.in_shape)
-        out = torch.nn.functional.conv2d(
-            maps, self.weight, stride=self.stride, padding=self.padding
+    def forward(self, spikes: Tensor | SpikeBatch, events: SpikeBatch | None = None) -> Tensor:
+        """Spikes ``[T, B, C * H * W]`` to currents ``[T, B, C' * H' * W']``.
+
+        Parameters
+        ----------
+        spikes : Tensor or SpikeBatch, (T, B, C * H * W)
+            Only a dense tensor passes a gradient on to the layer before.
+        events : SpikeBatch, optional
+            The non-zero cells of a dense ``spikes``: see `event_conv2d`.
+        """
+        return event_conv2d(
+            spikes, self.weight, self.in_shape, self.stride, self.padding, events=events
         )
-        return out.reshape(n_steps, n_batch, self.n_out)
