@@ -7,7 +7,16 @@ import pytest
 import torch
 
 from spikefuse.kernels.neurons import active_updates, li_scan_ref, lif_scan_ref
-from spikefuse.neurons import LIF, LIFParams, LIReadout
+from spikefuse.neurons import (
+    ALIF,
+    LIF,
+    ALIFParams,
+    CubaLIF,
+    CubaLIFParams,
+    LIFParams,
+    LIReadout,
+)
+from spikefuse.surrogate import Surrogate
 
 
 def test_a_silent_membrane_decays_exponentially() -> None:
@@ -75,14 +84,74 @@ def test_active_updates_by_hand() -> None:
     assert active_updates(current, 0.9, 1.0, "zero") == 1
 
 
-@pytest.mark.parametrize("layer", [LIF(6, LIFParams(), 5.0), LIReadout(6, 50.0, 5.0)])
+LAYERS = [
+    LIF(6, LIFParams(), 5.0),
+    LIF(3, LIFParams(), 5.0, share=2),
+    LIF(6, LIFParams(), 5.0, recurrent=True),
+    CubaLIF(6, CubaLIFParams(), 5.0),
+    CubaLIF(6, CubaLIFParams(), 5.0, recurrent=True),
+    ALIF(6, ALIFParams(), 5.0),
+    ALIF(6, ALIFParams(), 5.0, recurrent=True),
+    LIReadout(6, 50.0, 5.0),
+]
+
+
+def _states(state: object) -> list[torch.Tensor]:
+    tensors = [state] if isinstance(state, torch.Tensor) else list(state)
+    return [x for x in tensors if x is not None]
+
+
+@pytest.mark.parametrize("layer", LAYERS, ids=lambda layer: type(layer).__name__)
 def test_chunks_equal_the_whole(layer: torch.nn.Module) -> None:
-    current = torch.rand(20, 3, 6)
+    current = 2 * torch.rand(20, 3, 6)
     whole, last = layer(current)
+    assert whole.any()
     first, state = layer(current[:7])
     second, end = layer(current[7:], state)
     assert torch.equal(whole, torch.cat([first, second]))
-    assert torch.equal(last, end)
+    for a, b in zip(_states(last), _states(end), strict=True):
+        assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize("layer", LAYERS, ids=lambda layer: type(layer).__name__)
+def test_every_parameter_of_a_layer_learns(layer: torch.nn.Module) -> None:
+    torch.manual_seed(0)
+    out, _ = layer(2 * torch.rand(20, 3, 6))
+    layer.zero_grad()
+    (out * torch.randn_like(out)).sum().backward()
+    for name, parameter in layer.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.abs().sum() > 0, name
+
+
+def test_the_surrogate_of_a_layer_is_the_one_in_its_parameters() -> None:
+    torch.manual_seed(0)
+    layer = LIF(1, LIFParams(surrogate="triangle", slope=0.5), 5.0)
+    current = torch.tensor([[[1.4]]], requires_grad=True)
+    layer(current)[0].sum().backward()
+    expected = Surrogate("triangle", 0.5).derivative(torch.tensor(0.4))
+    assert current.grad.item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_recurrent_weights_start_without_self_connection_and_at_their_scale() -> None:
+    weight = LIF(400, LIFParams(), 5.0, recurrent=True, recurrent_gain=0.5).recurrent_weight
+    assert not weight.diagonal().any()
+    assert weight.std().item() == pytest.approx(0.5 / 20, rel=0.05)
+
+
+@pytest.mark.parametrize("kind", [CubaLIF, ALIF])
+def test_layers_count_their_active_steps(kind: type) -> None:
+    layer = kind(5, CubaLIFParams() if kind is CubaLIF else ALIFParams(), 5.0)
+    current = torch.zeros(10, 2, 5)
+    assert layer.count_active(current) == 0
+    current[4, 1, 2] = 0.5
+    assert layer.count_active(current) == 6  # that neuron, from its input on
+
+
+@pytest.mark.parametrize("layer", [LAYERS[2], LAYERS[4], LAYERS[6]])
+def test_recurrent_layers_refuse_to_be_counted(layer: torch.nn.Module) -> None:
+    with pytest.raises(ValueError, match="recurrent layers have no counting rule"):
+        layer.count_active(torch.zeros(2, 1, 6))
 
 
 def test_bad_arguments_are_named() -> None:
