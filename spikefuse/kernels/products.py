@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from spikefuse.kernels import buffers, crossover, packing, registry, threads
+from spikefuse.kernels import buffers, crossover, eager, packing, registry, scans, threads
 from spikefuse.kernels.compaction import compact
 from spikefuse.kernels.launch import product_kernel
 from spikefuse.spikes import SpikeBatch
@@ -26,8 +26,9 @@ Events = tuple[npt.NDArray[np.int32], npt.NDArray[np.int32], npt.NDArray[np.floa
 
 def event_matmul_ref(spikes: SpikeBatch | Tensor, weight: Tensor) -> Tensor:
     """``spikes @ weight`` in plain torch: the definition of `event_matmul`."""
-    dense = spikes.to_dense(weight.dtype) if isinstance(spikes, SpikeBatch) else spikes
-    return dense @ weight
+    if isinstance(spikes, SpikeBatch):
+        return spikes.to_dense(weight.dtype).to(weight.device) @ weight
+    return spikes @ weight
 
 
 def event_matmul(
@@ -74,13 +75,13 @@ def event_matmul(
     """
     shape = _checked(spikes, weight, events, active)
     dense = None if isinstance(spikes, SpikeBatch) else spikes
-    chosen = registry.choose(_OP, backend, weight.device.type, _refused(dense, weight))
+    chosen = scans.choose(_OP, backend, weight.device.type, _refused(dense, weight))
     if chosen == registry.REFERENCE:
         if active is not None and dense is not None:
             spikes = _only_at(dense, active)
         return event_matmul_ref(spikes, weight)
-    # Only what nobody chose may take a dense product instead.
-    dense_too = backend is None and registry._chosen.get() is None
+    # Only what nobody asked for may take a dense product instead.
+    dense_too = eager.left_to_us(backend)
     if (
         dense_too
         and dense is not None
@@ -101,7 +102,7 @@ def event_matmul(
         dense_too,
         chosen,
     )
-    if _nobody_watches(dense, weight):
+    if eager.nobody_watches(dense, weight):
         return _product(*arguments)
     result: Tensor = torch.ops.spikefuse.event_matmul(*arguments)
     return result
@@ -141,19 +142,6 @@ def _refused(spikes: Tensor | None, weight: Tensor) -> str | None:
     if weight.shape[1] == 0 or weight.is_sparse or (spikes is not None and spikes.is_sparse):
         return "it needs strided tensors with at least one output"
     return None
-
-
-def _nobody_watches(spikes: Tensor | None, weight: Tensor) -> bool:
-    """Whether no gradient and no tracer needs the call: then the dispatcher can be left out.
-
-    Its Python part costs 0.1 ms when cold, as much as the product itself where events are few.
-    """
-    if torch.compiler.is_compiling() or torch._C._functorch.peek_interpreter_stack() is not None:
-        return False
-    tensors = [weight] if spikes is None else [weight, spikes]
-    if torch.is_grad_enabled() and any(t.requires_grad for t in tensors):
-        return False
-    return all(type(t) in (Tensor, torch.nn.Parameter) for t in tensors)
 
 
 def _only_at(dense: Tensor, active: SpikeBatch) -> Tensor:

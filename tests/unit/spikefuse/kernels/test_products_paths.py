@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from spikefuse.kernels import crossover, launch, packing
+from spikefuse.kernels import crossover, launch, packing, products
 from spikefuse.kernels.products import event_matmul
 from spikefuse.kernels.registry import use_backend
 from spikefuse.spikes import SpikeBatch
@@ -21,10 +21,10 @@ def _seed() -> None:
 @pytest.fixture
 def ran(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Names of the kernels in the order in which they ran."""
-    from spikefuse.kernels.cpu import products
+    from spikefuse.kernels.cpu import products as kernels
 
     calls: list[str] = []
-    for owner, names in ((products, KERNELS), (packing, ("_pack",))):
+    for owner, names in ((kernels, KERNELS), (packing, ("_pack",))):
         for name in names:
             original = getattr(owner, name)
 
@@ -92,6 +92,16 @@ def test_changed_weights_are_never_served_from_the_memo(change) -> None:
     first = event_matmul(spikes, weight, backend="numba").detach()
     change(weight)
     torch.testing.assert_close(event_matmul(spikes, weight, backend="numba").detach(), 3 * first)
+
+
+def test_one_changed_element_is_seen_by_the_version() -> None:
+    """The sample of the memo does not hold this element; the counter alone tells."""
+    spikes, weight = SpikeBatch.from_dense(torch.ones(4, 5, 100)), torch.zeros(100, 64)
+    for expected in (0.0, 1.0):
+        weight[0, 1] = expected
+        out = event_matmul(spikes, weight, backend="numba")
+        assert out.sum() == 20 * expected
+    assert 1 % (weight.numel() // 1024 | 1) != 0
 
 
 def test_a_new_weight_at_an_old_address_is_a_new_weight() -> None:
@@ -166,6 +176,21 @@ def test_a_dense_input_written_again_is_converted_again() -> None:
         assert torch.equal(grad.nonzero()[:, 0].unique(), torch.tensor([address]))
 
 
+def test_a_dense_input_is_converted_once_for_both_passes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    calls: list[int] = []
+    original = products.compact
+    monkeypatch.setattr(products, "compact", lambda x: (calls.append(1), original(x))[1])
+    dense = (torch.rand(9, 3, 40) < 0.1).float().requires_grad_()
+    weight = torch.nn.Parameter(torch.randn(40, 32))
+    event_matmul(dense, weight, backend="numba").sum().backward()
+    assert len(calls) == 1
+    events = SpikeBatch.from_dense(dense)
+    event_matmul(dense, weight, events=events, backend="numba").sum().backward()
+    assert len(calls) == 1
+
+
 @pytest.mark.parametrize("form", ["dense", "events", "both"])
 def test_opcheck(form: str) -> None:
     dense = (torch.rand(3, 2, 20) < 0.3).float().requires_grad_(form != "events")
@@ -186,12 +211,13 @@ def test_opcheck(form: str) -> None:
     )
 
 
-def test_compiles_as_one_graph() -> None:
-    dense = (torch.rand(3, 2, 20) < 0.3).float().requires_grad_()
-    weight = torch.randn(20, 17, requires_grad=True)
+@pytest.mark.parametrize("backend", ["numba", None])
+def test_compiles_as_one_graph(backend: str | None) -> None:
+    dense = (torch.rand(30, 4, 100) < 0.1).float().requires_grad_()
+    weight = torch.randn(100, 128, requires_grad=True)
 
     def doubled(x: Tensor, w: Tensor) -> Tensor:
-        return 2 * event_matmul(x, w, backend="numba")
+        return 2 * event_matmul(x, w, backend=backend)
 
     out = torch.compile(doubled, fullgraph=True, backend="aot_eager")(dense, weight)
     assert torch.equal(out, doubled(dense, weight))
@@ -229,17 +255,22 @@ def test_tile_width_follows_the_cache(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_failing_intrinsic_is_announced_and_plain_loops_take_over(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from spikefuse.kernels.cpu import products, products_plain
+    from spikefuse.kernels.cpu import products as kernels
+    from spikefuse.kernels.cpu import products_plain
 
     def broken(*args: object) -> None:
         raise NotImplementedError("no such instruction")
 
-    monkeypatch.setattr(products, "gather_row", broken)
-    monkeypatch.setattr(products, "event_rows", broken)
+    monkeypatch.setattr(kernels, "gather_row", broken)
+    monkeypatch.setattr(kernels, "event_rows", broken)
     launch.simd_works.cache_clear()
     try:
         with pytest.warns(RuntimeWarning, match="plain loops take over"):
             chosen = launch.product_kernel("event_matmul", "numba", "event_rows")
         assert chosen is products_plain.event_rows
+        dense = (torch.rand(6, 2, 30) < 0.3).float()
+        batch, weight = SpikeBatch.from_dense(dense), torch.randn(30, 32)
+        out = event_matmul(batch, weight, backend="numba")
+        torch.testing.assert_close(out, dense @ weight)
     finally:
         launch.simd_works.cache_clear()
