@@ -97,6 +97,45 @@ def compare(runs: RunsArgument, json_path: JsonOption = None) -> None:
 
 
 @app.command()
+def sweep(
+    over: Annotated[
+        list[str],
+        typer.Option("--over", help="A key and its values: a.b=v1,v2. Repeat it for a grid."),
+    ],
+    config_path: ConfigOption = None,
+    overrides: SetOption = None,
+    out: OutOption = None,
+    json_path: JsonOption = None,
+) -> None:
+    """Train one recipe over the values of some keys; the same call with --out goes on."""
+    from experiments.sweep import parse_axis, plan_sweep
+
+    points = plan_sweep(config_path, overrides or [], [parse_axis(text) for text in over])
+    config = next(iter(points.values()))[1]
+    folder = out or _new_folder(f"sweep-{config.name}")
+    _limit_threads(config.train.threads)
+    from experiments.console import ConsoleReporter
+    from experiments.summary import print_sweep
+    from experiments.sweep import run_sweep
+
+    console = Console()
+    try:
+        summary = run_sweep(points, folder, ConsoleReporter(console))
+    except KeyboardInterrupt:
+        Console(stderr=True).print(
+            f"interrupted; the same command with --out {folder} goes on", soft_wrap=True
+        )
+        sys.exit(130)
+    print_sweep(summary, console)
+    if len(summary["keys"]) == 1:
+        from analysis.sweep_figure import draw_sweep
+
+        console.print(f"figure: {draw_sweep(folder)[0]}", highlight=False, soft_wrap=True)
+    if json_path is not None:
+        _write_json(json_path, summary)
+
+
+@app.command()
 def report(
     runs: RunsArgument,
     out: Annotated[Path | None, typer.Option("--out", help="Where to write the HTML file.")] = None,

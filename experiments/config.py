@@ -141,7 +141,7 @@ def load_config(path_or_recipe: str | None, overrides: Sequence[str] = ()) -> Co
         key, sign, text = override.partition("=")
         if not sign:
             raise ConfigError(f"--set must be key=value, got {override!r}")
-        _assign(values, key.strip(), _value(text.strip()))
+        _assign(values, key.strip(), parse_value(text.strip()))
     _check_keys(values)
     try:
         config = _ADAPTER.validate_python(values)
@@ -193,8 +193,8 @@ def _read(path_or_recipe: str) -> dict[str, Any]:
         raise ConfigError(f"--config {path_or_recipe} must be TOML: {error}") from error
 
 
-def _value(text: str) -> Any:
-    """A TOML literal, or the text itself if it is none."""
+def parse_value(text: str) -> Any:
+    """What an override's text means: a TOML literal, or the text itself if it is none."""
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
@@ -212,7 +212,7 @@ def _assign(values: dict[str, Any], key: str, value: Any) -> None:
     if key in ("seeds", "models", "cost.profiles", "cost.windows_ms") and not isinstance(
         value, list
     ):
-        value = [_value(part.strip()) for part in str(value).split(",")]
+        value = [parse_value(part.strip()) for part in str(value).split(",")]
     table[last] = value
 
 
@@ -270,6 +270,11 @@ def _check_values(config: Config) -> None:
             raise ConfigError(f"{key} must be positive, got {value}")
     if not config.train.window_weight >= 0:
         raise ConfigError(f"train.window_weight must be >= 0, got {config.train.window_weight}")
+    for name, encoder in (("vision", config.model.vision), ("audio", config.model.audio)):
+        try:
+            encoder.delays_steps(config.data.dt_ms)
+        except ValueError as error:
+            raise ConfigError(f"model.{name}.{error}") from error
     if not 0 <= config.data.fold < 5:
         raise ConfigError(f"data.fold must be 0 to 4, got {config.data.fold}")
     if not config.seeds or len(set(config.seeds)) != len(config.seeds) or min(config.seeds) < 0:

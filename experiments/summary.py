@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -49,6 +50,25 @@ def print_summary(run: RunRecord, console: Console) -> None:
     console.print(table)
     for line in [*sentences(run), *data["notes"]]:
         console.print(f"- {line}", highlight=False, markup=False)
+
+
+def print_sweep(summary: Mapping[str, Any], console: Console) -> None:
+    """One row per point: mean accuracy of every model and the gain from fusion, by seed."""
+    models = list(summary["points"][0]["accuracy_by_seed"])
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title="test accuracy, mean over seeds")
+    for key in summary["keys"]:
+        table.add_column(key.rpartition(".")[2])
+    for model in models:
+        table.add_column(MODEL_NAMES.get(model, model).replace(" ", "\n", 1), justify="right")
+    table.add_column("gain by seed\n(points)", justify="right")
+    for point in summary["points"]:
+        gains = point["gain_by_seed"]
+        table.add_row(
+            *[str(point["values"][key]) for key in summary["keys"]],
+            *[f"{float(np.mean(point['accuracy_by_seed'][model])):.3f}" for model in models],
+            "n/a" if gains is None else " ".join(f"{100 * gain:+.1f}" for gain in gains),
+        )
+    console.print(table)
 
 
 def _energy(estimate: Mapping[str, Any]) -> str:

@@ -33,6 +33,8 @@ TINY = [
     "--set",
     "model.audio.convs=[]",
     "--set",
+    "model.audio.delays_ms=[0.0,50.0]",
+    "--set",
     "model.fusion_hidden=12",
     "--set",
     "data.dt_ms=50.0",

@@ -1,0 +1,108 @@
+"""One recipe over the values of some keys: a run directory per point, and what fusion gained."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from analysis.records import load_run
+from experiments.config import Config, load_config, parse_value
+from experiments.files import write_json
+from experiments.run import Reporter, claim_folder, run_experiment
+from spikefuse.errors import ConfigError
+
+SCHEMA = 1
+SUMMARY = "sweep.json"
+
+
+@dataclass(frozen=True)
+class SweepAxis:
+    """A configuration key and the values it takes, as texts."""
+
+    key: str
+    values: tuple[str, ...]
+
+
+def parse_axis(text: str) -> SweepAxis:
+    """The axis that ``key=v1,v2,...`` describes.
+
+    Raises
+    ------
+    ConfigError
+        If there is no key, no value, or a value twice.
+    """
+    key, sign, values = text.partition("=")
+    parts = tuple(part.strip() for part in values.split(",") if part.strip())
+    if not sign or not key.strip() or not parts or len(set(parts)) < len(parts):
+        raise ConfigError(f"--over must be key=value,value,... of distinct values, got {text!r}")
+    return SweepAxis(key.strip(), parts)
+
+
+def plan_sweep(
+    recipe: str | None, overrides: Sequence[str], axes: Sequence[SweepAxis]
+) -> dict[str, tuple[dict[str, Any], Config]]:
+    """Folder name of every point, its values by key, and its whole configuration.
+
+    Raises
+    ------
+    ConfigError
+        If an axis repeats a key, or a point's configuration is wrong: before anything runs.
+    """
+    keys = [axis.key for axis in axes]
+    if not keys or len(set(keys)) < len(keys):
+        raise ConfigError(f"--over must be given at least once, with distinct keys, got {keys}")
+    points: dict[str, tuple[dict[str, Any], Config]] = {}
+    for texts in product(*(axis.values for axis in axes)):
+        settings = [f"{key}={text}" for key, text in zip(keys, texts, strict=True)]
+        name = ",".join(
+            f"{key.rpartition('.')[2]}={text}" for key, text in zip(keys, texts, strict=True)
+        )
+        values = {key: parse_value(text) for key, text in zip(keys, texts, strict=True)}
+        points[name.replace("/", "_")] = (values, load_config(recipe, [*overrides, *settings]))
+    return points
+
+
+def run_sweep(
+    points: Mapping[str, tuple[dict[str, Any], Config]], folder: Path, reporter: Reporter
+) -> dict[str, Any]:
+    """Train and evaluate every point that has no result yet; write and return ``sweep.json``.
+
+    A sweep that was interrupted goes on with the same call: finished points are read, not rerun.
+    """
+    rows: list[dict[str, Any]] = []
+    summary: dict[str, Any] = {"schema": SCHEMA, "points": rows}
+    for done, (name, (values, config)) in enumerate(points.items(), start=1):
+        reporter.stage(f"point {done} of {len(points)}: {name}")
+        claim_folder(folder / name, config)
+        if (folder / name / "result.json").is_file():
+            result = load_run(folder / name).result
+        else:
+            result = run_experiment(config, folder / name, reporter)
+        rows.append(describe_point(name, values, result))
+        summary["keys"] = list(values)
+        write_json(folder / SUMMARY, summary)
+    return summary
+
+
+def describe_point(
+    name: str, values: Mapping[str, Any], result: Mapping[str, Any]
+) -> dict[str, Any]:
+    """One row of ``sweep.json``: accuracies and the gain over the better modality, by seed."""
+    accuracies = {model: row["accuracy_by_seed"] for model, row in result["models"].items()}
+    alone = [accuracies[model] for model in ("snn_vision", "snn_audio") if model in accuracies]
+    gain: list[float] | None = None
+    if "snn" in accuracies and alone:
+        gain = (np.asarray(accuracies["snn"]) - np.max(alone, axis=0)).tolist()
+    return {
+        "run": name,
+        "values": dict(values),
+        "accuracy_by_seed": accuracies,
+        "gain_by_seed": gain,
+        "synthetic_speech": result["data"]["synthetic_speech"],
+        "n_test": result["data"]["n_test"],
+    }
