@@ -164,6 +164,15 @@ def test_empty_stream_decays_the_membrane(n_out: int) -> None:
     assert torch.equal(trace[:, 0, 0], torch.tensor([0.4, 0.2, 0.1]))
 
 
+@pytest.mark.parametrize(
+    ("drive", "fires"), [(1.0, False), (float(np.nextafter(np.float32(1), 2)), True)]
+)
+def test_a_membrane_at_threshold_does_not_fire(drive: float, fires: bool) -> None:
+    batch = SpikeBatch.from_dense(torch.ones(1, 1, 1))
+    spikes, _ = fused_event_lif(batch, torch.full((1, 1), drive), 0.9, 1.0, backend="numba")
+    assert spikes.n_events == fires
+
+
 def test_interspike_interval_in_closed_form() -> None:
     """Constant drive w, decay b, reset to zero: the n-th step reaches w (1 - b^n) / (1 - b)."""
     beta, drive = 0.9, 0.15
