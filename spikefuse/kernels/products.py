@@ -86,7 +86,7 @@ def event_matmul(
         dense_too
         and dense is not None
         and active is None
-        and crossover.tiny(shape, weight.shape[1])
+        and crossover.tiny(shape, weight.shape[1], known=events is not None)
     ):
         return event_matmul_ref(dense, weight)
     given = spikes if isinstance(spikes, SpikeBatch) else events

@@ -159,8 +159,10 @@ def test_crossover_grows_with_density_and_shrinks_with_conversion() -> None:
     assert crossover.dense_wins(cells, shape, 512, made=False)
     assert crossover.skips(torch.ones(50, 8, 128), 256)
     assert not crossover.skips(torch.zeros(50, 8, 512), 512)
-    assert crossover.tiny([1, 1, 64], 64)
-    assert not crossover.tiny(shape, 512)
+    assert crossover.tiny([1, 1, 64], 64, known=True)
+    assert not crossover.tiny(shape, 512, known=False)
+    assert crossover.tiny([10, 3, 1000], 100, known=False)
+    assert not crossover.tiny([10, 3, 1000], 100, known=True)
 
 
 def test_a_dense_input_written_again_is_converted_again() -> None:
