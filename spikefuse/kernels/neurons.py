@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
+from torch.nn import Parameter
 
 from spikefuse.kernels import buffers, registry, scans
 from spikefuse.kernels.readout import li_scan as li_scan
@@ -99,17 +101,11 @@ def lif_scan(
     if chosen == registry.REFERENCE:
         return lif_scan_ref(current, beta, threshold, reset=reset, v0=v0, surrogate=surrogate)
     keep = scans.wants_grad(current, beta, threshold, v0)
-    spikes, v, _ = torch.ops.spikefuse.lif_scan(
-        current,
-        beta,
-        threshold,
-        v0,
-        reset == "subtract",
-        surrogate.name,
-        surrogate.slope,
-        keep,
-        chosen,
-    )
+    options = (reset == "subtract", surrogate.name, surrogate.slope, keep, chosen)
+    # The operator costs twice the Python of a plain function; only a tracer needs it.
+    traced = torch.compiler.is_compiling() or type(current) not in (Tensor, Parameter)
+    scan: Any = torch.ops.spikefuse.lif_scan if traced else _Eager.apply
+    spikes, v = scan(current, beta, threshold, v0, *options)[:2]
     return spikes, v
 
 
@@ -162,12 +158,6 @@ def active_updates_ref(
     return n_active
 
 
-@torch.library.custom_op(
-    "spikefuse::lif_scan",
-    mutates_args=(),
-    schema="(Tensor current, Tensor beta, Tensor threshold, Tensor? v0, bool subtract, "
-    "str surrogate, float slope, bool keep, str backend) -> (Tensor, Tensor, Tensor)",
-)
 def _forward(
     current: Tensor,
     beta: Tensor,
@@ -200,7 +190,16 @@ def _forward(
     return spikes, v, saved
 
 
-@_forward.register_fake
+_OPERATOR = torch.library.custom_op(
+    "spikefuse::lif_scan",
+    _forward,
+    mutates_args=(),
+    schema="(Tensor current, Tensor beta, Tensor threshold, Tensor? v0, bool subtract, "
+    "str surrogate, float slope, bool keep, str backend) -> (Tensor, Tensor, Tensor)",
+)
+
+
+@_OPERATOR.register_fake
 def _(
     current: Tensor,
     beta: Tensor,
@@ -220,13 +219,6 @@ def _(
     )
 
 
-@torch.library.custom_op(
-    "spikefuse::lif_scan_backward",
-    mutates_args=(),
-    schema="(Tensor? grad, Tensor? grad_v, Tensor current, Tensor beta, Tensor threshold, "
-    "Tensor saved, bool subtract, str surrogate, float slope, bool wants_beta, "
-    "bool wants_threshold, str backend) -> (Tensor, Tensor, Tensor, Tensor)",
-)
 def _gradients(
     grad: Tensor | None,
     grad_v: Tensor | None,
@@ -271,7 +263,17 @@ def _gradients(
     return dx, dv, scans.per_neuron(dbeta, rows), scans.per_neuron(dthreshold, rows)
 
 
-@_gradients.register_fake
+_BACK_OPERATOR = torch.library.custom_op(
+    "spikefuse::lif_scan_backward",
+    _gradients,
+    mutates_args=(),
+    schema="(Tensor? grad, Tensor? grad_v, Tensor current, Tensor beta, Tensor threshold, "
+    "Tensor saved, bool subtract, str surrogate, float slope, bool wants_beta, "
+    "bool wants_threshold, str backend) -> (Tensor, Tensor, Tensor, Tensor)",
+)
+
+
+@_BACK_OPERATOR.register_fake
 def _(
     grad: Tensor | None,
     grad_v: Tensor | None,
@@ -301,14 +303,17 @@ def _setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> Non
     ctx.save_for_backward(current, beta, threshold, output[2])
     ctx.options = (subtract, surrogate, slope)
     ctx.backend = backend
+    ctx.gradients = torch.ops.spikefuse.lif_scan_backward
     ctx.set_materialize_grads(False)
 
 
-def _backward(ctx: Any, grad: Tensor, grad_v: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
+def _backward(
+    ctx: Any, grad: Tensor | None, grad_v: Tensor | None, _: Tensor | None = None
+) -> tuple[Tensor | None, ...]:
     """Gradients of the four tensors."""
     current, beta, threshold, saved = ctx.saved_tensors
     wants = ctx.needs_input_grad
-    dx, dv, dbeta, dthreshold = torch.ops.spikefuse.lif_scan_backward(
+    dx, dv, dbeta, dthreshold = ctx.gradients(
         grad,
         grad_v,
         current,
@@ -329,4 +334,20 @@ def _backward(ctx: Any, grad: Tensor, grad_v: Tensor, _: Tensor) -> tuple[Tensor
     )
 
 
-_forward.register_autograd(_backward, setup_context=_setup)
+_OPERATOR.register_autograd(_backward, setup_context=_setup)
+
+
+class _Eager(torch.autograd.Function):
+    """The operator's parts without the operator."""
+
+    @staticmethod
+    def forward(ctx: Any, *inputs: Any) -> tuple[Tensor, Tensor]:
+        output = _forward(*inputs)
+        _setup(ctx, inputs, output)
+        ctx.gradients = _gradients
+        return output[:2]
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
+        return _backward(ctx, *grads)

@@ -108,6 +108,8 @@ def summed_like(lanes: Tensor, parameter: Tensor) -> Tensor:
 
 def per_neuron(lanes: npt.NDArray[np.float64], rows: Rows) -> Tensor:
     """Sum of a row's lanes over the samples joined in it."""
+    if len(lanes) == 0:
+        return torch.empty(0, dtype=torch.float64)
     return torch.from_numpy(lanes).view(rows.repeat, len(lanes) // rows.repeat).sum(0)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from spikefuse.kernels.cpu.surrogates import surrogate_row
+from spikefuse.kernels.cpu.surrogates import arctan, fast_sigmoid, surrogate_row, triangle
 
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
@@ -70,10 +70,27 @@ def _integrate_row(
 
 
 @_cached
+def _through(
+    grad: np.float32,
+    h: np.float32,
+    phi: np.float32,
+    theta: np.float32,
+    subtract: bool,
+    dv: np.float32,
+) -> np.float32:
+    """Gradient of one membrane before its reset, by its spike and by what the reset leaves."""
+    s = _ONE if h - theta > _ZERO else _ZERO
+    left = dv if subtract else dv * (_ONE - s)
+    by_reset = dv * theta if subtract else dv * h
+    return phi * (grad - by_reset) + left
+
+
+@_cached
 def _back_row(
     grad: Floats,
     h: Floats,
-    phi: Floats,
+    kind: int,
+    slope: float,
     beta: Floats,
     theta: Floats,
     subtract: bool,
@@ -81,13 +98,22 @@ def _back_row(
     dx: Floats,
 ) -> None:
     """One step back: ``dv`` from after this step's reset to after the step before."""
-    for n in range(len(dx)):
-        s = _ONE if h[n] - theta[n] > _ZERO else _ZERO
-        through = dv[n] if subtract else dv[n] * (_ONE - s)
-        by_reset = dv[n] * theta[n] if subtract else dv[n] * h[n]
-        dh = phi[n] * (grad[n] - by_reset) + through
-        dx[n] = dh
-        dv[n] = beta[n] * dh
+    k = np.float32(slope)
+    if kind == 0:
+        for n in range(len(dx)):
+            phi = fast_sigmoid(h[n] - theta[n], k)
+            dx[n] = _through(grad[n], h[n], phi, theta[n], subtract, dv[n])
+            dv[n] = beta[n] * dx[n]
+    elif kind == 1:
+        for n in range(len(dx)):
+            phi = triangle(h[n] - theta[n], k)
+            dx[n] = _through(grad[n], h[n], phi, theta[n], subtract, dv[n])
+            dv[n] = beta[n] * dx[n]
+    else:
+        for n in range(len(dx)):
+            phi = arctan(h[n] - theta[n], k)
+            dx[n] = _through(grad[n], h[n], phi, theta[n], subtract, dv[n])
+            dv[n] = beta[n] * dx[n]
 
 
 @_cached
@@ -168,10 +194,10 @@ def lif_backward(
                     h = trace[t - first, b - low]
                     at = t * grad_step + b * grad_row
                     g = grad[at : at + width]
-                    surrogate_row(kind, slope, h, theta, phi)
                     if len(dtheta) > 0:
+                        surrogate_row(kind, slope, h, theta, phi)
                         _theta_row(g, h, phi, theta, subtract, dv[b], part_theta)
-                    _back_row(g, h, phi, beta, theta, subtract, dv[b], dx[t, b])
+                    _back_row(g, h, kind, slope, beta, theta, subtract, dv[b], dx[t, b])
                     if len(dbeta) > 0 and t > first:
                         before = trace[t - first - 1, b - low]
                         _beta_row(dx[t, b], before, theta, subtract, part_beta)
