@@ -17,6 +17,8 @@ from spikefuse.spikes import SpikeBatch
 _OP = "delay"
 registry.register(_OP, registry.NUMBA, "spikefuse.kernels.cpu.delays")
 
+_FEW_ADDRESSES = 16  # in a group, on average: fewer are moved cell by cell
+
 Spikes = TypeVar("Spikes", SpikeBatch, Tensor)
 
 
@@ -119,7 +121,8 @@ def delay(
 def _shifted(x: Tensor, ahead: list[int], sizes: list[int], n_steps: int, backend: str) -> Tensor:
     """``out[t, b, n] = x[t + ahead[group of n], b, n]``, zero where x has no such step."""
     out = buffers.empty((n_steps, x.shape[1], x.shape[2]))
-    registry.kernel(_OP, backend, "shift_groups")(
+    small = _FEW_ADDRESSES * len(sizes) > x.shape[2]
+    registry.kernel(_OP, backend, "shift_addresses" if small else "shift_groups")(
         x.detach().contiguous().numpy(), _bounds(sizes), np.array(ahead, np.int64), out.numpy()
     )
     return out

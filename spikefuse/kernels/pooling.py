@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, Literal, TypeVar
 
 import numpy as np
@@ -19,6 +20,7 @@ registry.register(_JOIN, registry.NUMBA, "spikefuse.kernels.cpu.pooling")
 
 Spikes = TypeVar("Spikes", SpikeBatch, Tensor)
 Pair = tuple[int, int]
+Ints = npt.NDArray[np.int32]
 Mode = Literal["sum", "max"]
 Rule = Literal["add", "or", "and", "iand"]
 RULES = ("add", "or", "and", "iand")
@@ -91,12 +93,11 @@ def spike_pool(
     chosen = registry.choose(_POOL, backend, spikes.index.device.type, eager.simd_refused())
     if chosen == registry.REFERENCE:
         return spike_pool_ref(spikes, in_shape, kernel, step, mode)
-    overlap = -(-kernel[0] // step[0]) * -(-kernel[1] // step[1])
-    sizes = [*in_shape[1:], rows, columns, *kernel, *step]
-    n_out = in_shape[0] * rows * columns
-    out = _Room(spikes, spikes.n_events * overlap)
+    first, window = _windows(in_shape, kernel, step)
+    n_out, full = in_shape[0] * rows * columns, kernel[0] * kernel[1]
+    out = _Room(spikes, spikes.n_events * int(np.diff(first).max()))
     registry.kernel(_POOL, chosen, "pool_events")(
-        *_arrays(spikes), np.array(sizes, np.int64), n_out, int(mode == "max"), *out.arrays
+        *_arrays(spikes), first, window, n_out, full, int(mode == "max"), *out.arrays
     )
     return out.batch((*spikes.shape[:2], n_out))
 
@@ -186,6 +187,20 @@ class _Room:
         value = self.value[:n]
         kept = None if bool((value == 1).all()) else value.clone()
         return SpikeBatch.trusted(self.indptr, self.index[:n].clone(), kept, shape)
+
+
+@lru_cache(maxsize=64)
+def _windows(in_shape: tuple[int, int, int], kernel: Pair, stride: Pair) -> tuple[Ints, Ints]:
+    """Windows that every address lies in, as rows: ``window[first[a] : first[a + 1]]``."""
+    channels, height, wide = in_shape
+    rows, columns = ((in_shape[1 + i] - kernel[i]) // stride[i] + 1 for i in (0, 1))
+    channel, i, j, u, v = np.indices((channels, rows, columns, *kernel)).reshape(5, -1)
+    address = (channel * height + i * stride[0] + u) * wide + j * stride[1] + v
+    window = (channel * rows + i) * columns + j
+    first = np.zeros(channels * height * wide + 1, np.int32)
+    np.cumsum(np.bincount(address, minlength=len(first) - 1), out=first[1:])
+    order = np.argsort(address, kind="stable")
+    return first, window[order].astype(np.int32)
 
 
 def _arrays(spikes: SpikeBatch) -> tuple[Any, ...]:

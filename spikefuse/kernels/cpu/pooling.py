@@ -9,7 +9,6 @@ from llvmlite import ir  # type: ignore[import-untyped]
 from numba import njit, types
 from numba.extending import intrinsic
 
-from spikefuse._types import Int64Array
 from spikefuse.kernels.cpu.layout import Floats, Ints
 
 _cached = njit(nogil=True, cache=True, error_model="numpy", boundscheck=False)
@@ -36,15 +35,16 @@ def pool_events(
     ptr: Ints,
     index: Ints,
     value: Floats | None,
-    size: Int64Array,  # H, W, H', W', kernel and stride by rows and columns
+    first: Ints,  # [n_in + 1], where each address's windows start
+    window: Ints,  # the windows that an address lies in
     n_out: int,
+    full: int,  # cells of a window
     mode: int,
     out_ptr: Ints,
     out: Ints,  # [events times the windows that one cell lies in]
     out_value: Floats,
 ) -> None:
     """Windows that hold events, row by row; cells of the row in hand are bits, as in binning."""
-    height, wide, rows, columns, kernel_y, kernel_x, stride_y, stride_x = size
     words = np.zeros((n_out + 63) // 64, np.uint64)
     total = np.zeros(n_out, np.float32)
     held = np.zeros(n_out, np.int32)
@@ -53,22 +53,15 @@ def pool_events(
     out_ptr[0] = 0
     for r in range(len(ptr) - 1):
         for e in range(ptr[r], ptr[r + 1]):
-            channel, cell = divmod(np.int64(index[e]), height * wide)
-            y, x = divmod(cell, wide)
             v = np.float32(1) if value is None else value[e]
-            for i in range(max(0, (y - kernel_y + stride_y) // stride_y), y // stride_y + 1):
-                if i >= rows:
-                    break
-                for j in range(max(0, (x - kernel_x + stride_x) // stride_x), x // stride_x + 1):
-                    if j >= columns:
-                        break
-                    a = (channel * rows + i) * columns + j
-                    words[a >> 6] |= one << np.uint64(a & 63)
-                    if mode == SUM or held[a] == 0:
-                        total[a] += v
-                    else:
-                        total[a] = max(total[a], v)
-                    held[a] += np.int32(1)
+            for k in range(first[index[e]], first[index[e] + 1]):
+                a = np.int64(window[k])
+                words[a >> 6] |= one << np.uint64(a & 63)
+                if mode == SUM or held[a] == 0:
+                    total[a] += v
+                else:
+                    total[a] = max(total[a], v)
+                held[a] += np.int32(1)
         for w in range(len(words) if ptr[r] < ptr[r + 1] else 0):
             bits = words[w]
             words[w] = np.uint64(0)
@@ -77,7 +70,7 @@ def pool_events(
                 bits &= bits - one
                 v = total[a]
                 # A window that is not full holds zeros as well.
-                if mode == MAX and held[a] < kernel_y * kernel_x:
+                if mode == MAX and held[a] < full:
                     v = max(v, np.float32(0))
                 if v != np.float32(0):
                     out[at] = a

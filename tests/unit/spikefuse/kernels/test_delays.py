@@ -16,6 +16,7 @@ GROUPS = [
     (6, [0, 4, 2, 2], [2, 0, 3, 1]),
     (5, [0, 1, 2, 9, 1], None),
     (33, [1, 5], [32, 1]),
+    (129, [3, 0, 2], [64, 1, 64]),
 ]
 
 
@@ -114,9 +115,11 @@ def test_kernels_run_by_themselves_and_not_for_the_reference(monkeypatch) -> Non
         delay(x, [2])
         delay(events, [2])
     assert fetched == []
-    delay(x, [2])
+    delay(spikes_of(32), [2])
+    delay(x, [0, 1, 2, 0, 1, 2])
     delay(events, [2])
-    assert fetched == ["shift_groups", "transpose_events", "count_moved", "place_moved"]
+    assert fetched[:2] == ["shift_groups", "shift_addresses"]
+    assert fetched[2:] == ["transpose_events", "count_moved", "place_moved"]
 
 
 def test_opcheck_and_torch_compile() -> None:
