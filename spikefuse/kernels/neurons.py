@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 from torch.nn import Parameter
 
 from spikefuse.kernels import buffers, registry, scans
@@ -344,10 +343,11 @@ class _Eager(torch.autograd.Function):
     def forward(ctx: Any, *inputs: Any) -> tuple[Tensor, Tensor]:
         output = _forward(*inputs)
         _setup(ctx, inputs, output)
-        ctx.gradients = _gradients
         return output[:2]
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
+        # Under create_graph the operator stays: it refuses a second derivative.
+        if not torch.is_grad_enabled():
+            ctx.gradients = _gradients
         return _backward(ctx, *grads)

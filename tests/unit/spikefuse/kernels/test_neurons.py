@@ -270,6 +270,28 @@ def test_operators_pass_torch_opcheck() -> None:
         )
 
 
+def test_the_operator_equals_the_eager_path() -> None:
+    case = random_case((40, 3, 33))
+    inputs = list(case.values())
+    eager = lif_scan(**case, reset="subtract", slope=2.0)
+    traced = torch.ops.spikefuse.lif_scan(*inputs, True, "fast_sigmoid", 2.0, True, "numba")[:2]
+    weight = torch.randn_like(eager[0])
+    grads = [
+        torch.autograd.grad((spikes * weight).sum() + v.sum(), inputs)
+        for spikes, v in (eager, traced)
+    ]
+    for a, b in zip((*eager, *grads[0]), (*traced, *grads[1]), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_a_second_derivative_is_refused_not_wrong() -> None:
+    current = torch.rand(4, 1, 5, requires_grad=True)
+    spikes, _ = lif_scan(current, 0.9, 1.0)
+    (grad,) = torch.autograd.grad(spikes.sum(), current, create_graph=True)
+    with pytest.raises(RuntimeError, match="lif_scan_backward"):
+        grad.sum().backward()
+
+
 def test_torch_compile_takes_the_whole_graph() -> None:
     case = random_case((8, 2, 5))
 
