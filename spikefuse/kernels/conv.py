@@ -11,23 +11,14 @@ from torch import Tensor
 from torch.nn import functional
 from torch.nn.grad import conv2d_input, conv2d_weight
 
-from spikefuse.kernels import buffers, eager, registry
+from spikefuse.kernels import buffers, conv_crossover, eager, registry
 from spikefuse.kernels.compaction import compact, expand
-from spikefuse.kernels.conv_geometry import ConvGeometry, Pair, geometry_of
+from spikefuse.kernels.conv_geometry import ConvGeometry, Pair, checked, geometry_from
 from spikefuse.kernels.scans import choose
 from spikefuse.spikes import SpikeBatch
 
 _OP = "event_conv2d"
 registry.register(_OP, registry.NUMBA, "spikefuse.kernels.cpu.conv")
-
-# Nanoseconds, measured; where a dense convolution varies with its shape, the faster one.
-_CALL, _DENSE_CALL = 30e3, 30e3
-_FLOAT_OUT = 0.35  # zeroing one sum and bringing it into the order of the maps
-_EVENT, _FLOAT_ADDED = 2.0, 0.05
-_CELL_READ, _EVENT_FOUND, _CELL_WRITTEN = 0.2, 1.0, 0.15
-_PRODUCT, _PRODUCT_FEW_MAPS = 0.0125, 0.022
-_FEW_MAPS = 8
-_PROBED_ROWS = 16
 
 Events = tuple[npt.NDArray[np.int32], npt.NDArray[np.int32], npt.NDArray[np.float32] | None]
 
@@ -52,6 +43,7 @@ def event_conv2d(
     padding: Pair = (0, 0),
     *,
     events: SpikeBatch | None = None,
+    active: SpikeBatch | None = None,
     backend: str | None = None,
 ) -> Tensor:
     r"""Currents of a convolutional layer of synapses from the spikes that arrive.
@@ -73,6 +65,10 @@ def event_conv2d(
     stride, padding : (rows, columns)
     events : SpikeBatch, optional
         The non-zero cells of a dense ``spikes``, where the caller has them: saves the conversion.
+    active : SpikeBatch, optional
+        Cells at which the gradient of ``spikes`` is wanted; it is zero elsewhere. Exact where the
+        surrogate gradient of the presynaptic neurons vanishes outside those cells. The default
+        computes all of it.
     backend : str, optional
         One of `registry.BACKENDS`; an explicit one never takes the dense convolution instead.
 
@@ -88,18 +84,29 @@ def event_conv2d(
     BackendError
         If an explicit backend cannot run.
     """
-    geometry = _checked(spikes, weight, in_shape, stride, padding, events)
+    geometry = checked(spikes, weight, in_shape, stride, padding, events, active)
     given = spikes if isinstance(spikes, SpikeBatch) else events
     dense = None if isinstance(spikes, SpikeBatch) else spikes
     dense_too = eager.left_to_us(backend)
-    if dense_too and dense is not None and _tiny(dense.shape, geometry):
+    if dense is not None and active is not None:
+        wanted = dense.requires_grad and torch.is_grad_enabled()
+        active = active if wanted else None
+    if (
+        dense_too
+        and dense is not None
+        and active is None
+        and conv_crossover.tiny(dense.shape, geometry)
+    ):
         return _dense(dense, weight, in_shape, stride, padding)
     chosen = choose(_OP, backend, weight.device.type, _refused(weight, geometry))
     if chosen == registry.REFERENCE:
+        if active is not None and dense is not None:
+            cells = active.to_dense() != 0
+            spikes = torch.where(cells, dense, dense.detach())
         return event_conv2d_ref(spikes, weight, in_shape, stride, padding)
     if not eager.tracing() and eager.plain(dense, weight):
         # The choice looks at the data, so it is made here; what it leaves is plain torch.
-        if dense_too and _dense_wins(dense, given, geometry):
+        if dense_too and active is None and conv_crossover.dense_wins(dense, given, geometry):
             made = expand(spikes) if isinstance(spikes, SpikeBatch) else spikes
             return _dense(made, weight, in_shape, stride, padding)
         dense_too = False
@@ -110,6 +117,8 @@ def event_conv2d(
         None if given is None else given.index,
         None if given is None else given.value,
         weight,
+        None if active is None else active.indptr,
+        None if active is None else active.index,
         list(spikes.shape),
         list(in_shape),
         list(stride),
@@ -129,6 +138,8 @@ def _convolved(
     index: Tensor | None,
     value: Tensor | None,
     weight: Tensor,
+    active_indptr: Tensor | None,
+    active_index: Tensor | None,
     shape: list[int],
     in_shape: list[int],
     stride: list[int],
@@ -137,8 +148,8 @@ def _convolved(
     backend: str,
 ) -> Tensor:
     """The currents, by events or dense."""
-    geometry = _geometry(weight.shape, in_shape, stride, padding)
-    if dense_too and spikes is not None and _dense_wins(spikes, None, geometry):
+    geometry = geometry_from(weight.shape, in_shape, stride, padding)
+    if dense_too and spikes is not None and conv_crossover.dense_wins(spikes, None, geometry):
         return _dense(spikes, weight, geometry.in_shape, geometry.stride, geometry.padding)
     out = buffers.empty((shape[0], shape[1], geometry.n_out))
     registry.kernel(_OP, backend, "conv_forward")(
@@ -153,11 +164,14 @@ def _convolved(
 
 
 _SCHEMA = (
-    "(Tensor? spikes, Tensor? indptr, Tensor? index, Tensor? value, Tensor {}, SymInt[] shape, "
+    "(Tensor? spikes, Tensor? indptr, Tensor? index, Tensor? value, {}, SymInt[] shape, "
     "int[] in_shape, int[] stride, int[] padding, {}bool dense_too, str backend) -> Tensor"
 )
 _forward = torch.library.custom_op(
-    "spikefuse::event_conv2d", _convolved, mutates_args=(), schema=_SCHEMA.format("weight", "")
+    "spikefuse::event_conv2d",
+    _convolved,
+    mutates_args=(),
+    schema=_SCHEMA.format("Tensor weight, Tensor? active_indptr, Tensor? active_index", ""),
 )
 
 
@@ -168,6 +182,8 @@ def _(
     index: Tensor | None,
     value: Tensor | None,
     weight: Tensor,
+    active_indptr: Tensor | None,
+    active_index: Tensor | None,
     shape: list[int],
     in_shape: list[int],
     stride: list[int],
@@ -175,14 +191,14 @@ def _(
     dense_too: bool,
     backend: str,
 ) -> Tensor:
-    n_out = _geometry(weight.shape, in_shape, stride, padding).n_out
+    n_out = geometry_from(weight.shape, in_shape, stride, padding).n_out
     return weight.new_empty(shape[0], shape[1], n_out)
 
 
 @torch.library.custom_op(
     "spikefuse::event_conv2d_dweight",
     mutates_args=(),
-    schema=_SCHEMA.format("grad", "int[] weight_shape, "),
+    schema=_SCHEMA.format("Tensor grad", "int[] weight_shape, "),
 )
 def _dweight(
     spikes: Tensor | None,
@@ -199,8 +215,8 @@ def _dweight(
     backend: str,
 ) -> Tensor:
     """Gradient of the weight, summed in float64 over groups of rows."""
-    geometry = _geometry(weight_shape, in_shape, stride, padding)
-    if dense_too and spikes is not None and _dense_wins(spikes, None, geometry):
+    geometry = geometry_from(weight_shape, in_shape, stride, padding)
+    if dense_too and spikes is not None and conv_crossover.dense_wins(spikes, None, geometry):
         maps = spikes.reshape(-1, *in_shape)
         out = grad.reshape(-1, *geometry.out_shape)
         d_weight: Tensor = conv2d_weight(maps, weight_shape, out, stride, padding)  # type: ignore[no-untyped-call]
@@ -236,35 +252,86 @@ def _(
     return grad.new_empty(weight_shape)
 
 
+@torch.library.custom_op(
+    "spikefuse::event_conv2d_dspikes",
+    mutates_args=(),
+    schema="(Tensor grad, Tensor weight, Tensor indptr, Tensor index, int[] in_shape, "
+    "int[] stride, int[] padding, str backend) -> Tensor",
+)
+def _dspikes(
+    grad: Tensor,
+    weight: Tensor,
+    indptr: Tensor,
+    index: Tensor,
+    in_shape: list[int],
+    stride: list[int],
+    padding: list[int],
+    backend: str,
+) -> Tensor:
+    """Gradient of the spikes at the given cells, zero elsewhere."""
+    geometry = geometry_from(weight.shape, in_shape, stride, padding)
+    out = buffers.empty((grad.shape[0], grad.shape[1], geometry.n_in)).zero_()
+    registry.kernel(_OP, backend, "conv_dspikes")(
+        indptr.contiguous().numpy(),
+        index.contiguous().numpy(),
+        geometry.reach,
+        geometry.patches_of(weight).numpy(),
+        grad.contiguous().view(-1).numpy(),
+        geometry.place,
+        geometry.sizes,
+        out.view(-1).numpy(),
+    )
+    return out
+
+
+@_dspikes.register_fake
+def _(
+    grad: Tensor,
+    weight: Tensor,
+    indptr: Tensor,
+    index: Tensor,
+    in_shape: list[int],
+    stride: list[int],
+    padding: list[int],
+    backend: str,
+) -> Tensor:
+    n_in = in_shape[0] * in_shape[1] * in_shape[2]
+    return grad.new_empty(grad.shape[0], grad.shape[1], n_in)
+
+
 def _setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
     """Keep what the gradients asked for will read: the events rather than the dense spikes."""
-    spikes, indptr, index, value, weight, *ctx.rest = inputs
+    spikes, indptr, index, value, weight, active_indptr, active_index, *ctx.rest = inputs
     ctx.weight_shape = list(weight.shape)
     events = (spikes if indptr is None else None, indptr, index, value)
     ctx.save_for_backward(
         *(events if ctx.needs_input_grad[4] else (None,) * 4),
-        weight if ctx.needs_input_grad[0] else None,
+        *((weight, active_indptr, active_index) if ctx.needs_input_grad[0] else (None,) * 3),
     )
 
 
 def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     """Gradients of the spikes and of the weight, each only if needed."""
-    *events, weight = ctx.saved_tensors
+    *events, weight, active_indptr, active_index = ctx.saved_tensors
     shape, in_shape, stride, padding, dense_too, backend = ctx.rest
     d_spikes = d_weight = None
     if ctx.needs_input_grad[4]:
         d_weight = torch.ops.spikefuse.event_conv2d_dweight(
             *events, grad, shape, in_shape, stride, padding, ctx.weight_shape, dense_too, backend
         )
-    if ctx.needs_input_grad[0]:
-        geometry = _geometry(ctx.weight_shape, in_shape, stride, padding)
+    if ctx.needs_input_grad[0] and active_index is not None:
+        d_spikes = torch.ops.spikefuse.event_conv2d_dspikes(
+            grad, weight, active_indptr, active_index, in_shape, stride, padding, backend
+        )
+    elif ctx.needs_input_grad[0]:
+        geometry = geometry_from(ctx.weight_shape, in_shape, stride, padding)
         n_rows = shape[0] * shape[1]
         maps = grad.reshape(n_rows, *geometry.out_shape)
         d_maps = conv2d_input(  # type: ignore[no-untyped-call]
             [n_rows, *in_shape], weight, maps, stride, padding
         )
         d_spikes = d_maps.reshape(shape)
-    return d_spikes, None, None, None, d_weight, *(None,) * 6
+    return d_spikes, None, None, None, d_weight, *(None,) * 8
 
 
 _forward.register_autograd(_backward, setup_context=_setup)
@@ -280,45 +347,6 @@ def _dense(
     return out.reshape(n_steps, n_batch, out.shape[1] * out.shape[2] * out.shape[3])
 
 
-def _dense_wins(spikes: Tensor | None, events: SpikeBatch | None, geometry: ConvGeometry) -> bool:
-    """Whether torch's convolution is faster; of a dense input a few rows tell how full it is."""
-    if events is not None:
-        n_rows = events.shape[0] * events.shape[1]
-        extra = 0.0 if spikes is not None else n_rows * geometry.n_in * _CELL_WRITTEN
-        return (
-            _cost(float(events.n_events), n_rows, geometry) > _dense_cost(n_rows, geometry) + extra
-        )
-    if spikes is None:
-        raise ValueError("spikes must be given, dense or as events, got neither")
-    if _tiny(spikes.shape, geometry):
-        return True
-    n_rows = spikes.shape[0] * spikes.shape[1]
-    probe = spikes.detach().reshape(n_rows, -1)[:: max(1, n_rows // _PROBED_ROWS)]
-    n_events = float(np.count_nonzero(probe.numpy())) * n_rows / len(probe)
-    search = n_rows * geometry.n_in * _CELL_READ + n_events * _EVENT_FOUND
-    return search + _cost(n_events, n_rows, geometry) > _dense_cost(n_rows, geometry)
-
-
-def _tiny(shape: Any, geometry: ConvGeometry) -> bool:
-    """Whether a dense convolution is faster than an event-driven one of no events."""
-    n_rows = shape[0] * shape[1]
-    search = n_rows * geometry.n_in * _CELL_READ
-    return bool(search + _cost(0.0, n_rows, geometry) > _dense_cost(n_rows, geometry))
-
-
-def _cost(n_events: float, n_rows: int, geometry: ConvGeometry) -> float:
-    """Nanoseconds of the event kernel."""
-    added = n_events * (_EVENT + geometry.patch[0] * geometry.run * _FLOAT_ADDED)
-    return _CALL + n_rows * geometry.n_out * _FLOAT_OUT + added
-
-
-def _dense_cost(n_rows: int, geometry: ConvGeometry) -> float:
-    """Nanoseconds of torch's convolution."""
-    taps = geometry.in_shape[0] * geometry.kernel[0] * geometry.kernel[1]
-    product = _PRODUCT_FEW_MAPS if geometry.in_shape[0] < _FEW_MAPS else _PRODUCT
-    return _DENSE_CALL + n_rows * geometry.n_out * taps * product
-
-
 def _events(
     spikes: Tensor | None, indptr: Tensor | None, index: Tensor | None, value: Tensor | None
 ) -> Events:
@@ -330,59 +358,6 @@ def _events(
         raise ValueError("spikes must be given, dense or as events, got neither")
     scale = None if value is None else value.detach().to(torch.float32).contiguous().numpy()
     return indptr.contiguous().numpy(), index.contiguous().numpy(), scale
-
-
-def _geometry(
-    weight_shape: Any, in_shape: list[int], stride: list[int], padding: list[int]
-) -> ConvGeometry:
-    """The sizes from what an operator is given."""
-    n_channels, _, rows, columns = (int(n) for n in weight_shape)
-    shape = (in_shape[0], in_shape[1], in_shape[2])
-    make = ConvGeometry if eager.tracing() else geometry_of  # a tracer cannot see through a cache
-    return make(
-        shape, n_channels, (rows, columns), (stride[0], stride[1]), (padding[0], padding[1])
-    )
-
-
-def _checked(
-    spikes: SpikeBatch | Tensor,
-    weight: Tensor,
-    in_shape: tuple[int, int, int],
-    stride: Pair,
-    padding: Pair,
-    events: SpikeBatch | None,
-) -> ConvGeometry:
-    """Sizes of the convolution, once everything fits together."""
-    if len(in_shape) != 3 or min(in_shape) < 1:
-        raise ValueError(f"in_shape must be (C, H, W) of at least 1 each, got {tuple(in_shape)}")
-    if weight.ndim != 4 or weight.shape[1] != in_shape[0] or 0 in weight.shape:
-        raise ValueError(
-            f"weight must be [C_out, {in_shape[0]}, kh, kw], got shape {tuple(weight.shape)}"
-        )
-    if len(stride) != 2 or min(stride) < 1:
-        raise ValueError(f"stride must be two numbers of at least 1, got {stride}")
-    if len(padding) != 2 or min(padding) < 0:
-        raise ValueError(f"padding must be two numbers of at least 0, got {padding}")
-    geometry = _geometry(weight.shape, list(in_shape), list(stride), list(padding))
-    if min(geometry.out_shape) < 1:
-        raise ValueError(
-            f"weight must fit the padded input {tuple(in_shape)}, got a kernel of "
-            f"{tuple(weight.shape[2:])} with padding {tuple(padding)}"
-        )
-    shape = tuple(spikes.shape)
-    if len(shape) != 3 or shape[2] != geometry.n_in:
-        raise ValueError(f"spikes must be [T, B, {geometry.n_in}], got shape {shape}")
-    if isinstance(spikes, Tensor):
-        if spikes.dtype != weight.dtype or spikes.device != weight.device:
-            raise ValueError(
-                f"spikes must be {weight.dtype} on {weight.device} as weight is, got "
-                f"{spikes.dtype} on {spikes.device}"
-            )
-        if events is not None and tuple(events.shape) != shape:
-            raise ValueError(f"events must be of shape {shape}, got {events.shape}")
-    elif events is not None:
-        raise ValueError("events must be None with a SpikeBatch, got a second SpikeBatch")
-    return geometry
 
 
 def _refused(weight: Tensor, geometry: ConvGeometry) -> str | None:

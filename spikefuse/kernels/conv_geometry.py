@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +13,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from spikefuse._types import Int64Array
+from spikefuse.kernels import eager
+from spikefuse.spikes import SpikeBatch
 
 Pair = tuple[int, int]
 Ints = npt.NDArray[np.int32]
@@ -125,3 +128,62 @@ def geometry_of(
 ) -> ConvGeometry:
     """The sizes of a convolution, kept with their tables for the next call."""
     return ConvGeometry(in_shape, n_channels, kernel, stride, padding)
+
+
+def geometry_from(
+    weight_shape: Any, in_shape: list[int], stride: list[int], padding: list[int]
+) -> ConvGeometry:
+    """The sizes from what an operator is given."""
+    n_channels, _, rows, columns = (int(n) for n in weight_shape)
+    shape = (in_shape[0], in_shape[1], in_shape[2])
+    make = ConvGeometry if eager.tracing() else geometry_of  # a tracer cannot see through a cache
+    return make(
+        shape, n_channels, (rows, columns), (stride[0], stride[1]), (padding[0], padding[1])
+    )
+
+
+def checked(
+    spikes: SpikeBatch | Tensor,
+    weight: Tensor,
+    in_shape: tuple[int, int, int],
+    stride: Pair,
+    padding: Pair,
+    events: SpikeBatch | None,
+    active: SpikeBatch | None,
+) -> ConvGeometry:
+    """Sizes of the convolution, once everything fits together."""
+    if len(in_shape) != 3 or min(in_shape) < 1:
+        raise ValueError(f"in_shape must be (C, H, W) of at least 1 each, got {tuple(in_shape)}")
+    if weight.ndim != 4 or weight.shape[1] != in_shape[0] or 0 in weight.shape:
+        raise ValueError(
+            f"weight must be [C_out, {in_shape[0]}, kh, kw], got shape {tuple(weight.shape)}"
+        )
+    if len(stride) != 2 or min(stride) < 1:
+        raise ValueError(f"stride must be two numbers of at least 1, got {stride}")
+    if len(padding) != 2 or min(padding) < 0:
+        raise ValueError(f"padding must be two numbers of at least 0, got {padding}")
+    geometry = geometry_from(weight.shape, list(in_shape), list(stride), list(padding))
+    if min(geometry.out_shape) < 1:
+        raise ValueError(
+            f"weight must fit the padded input {tuple(in_shape)}, got a kernel of "
+            f"{tuple(weight.shape[2:])} with padding {tuple(padding)}"
+        )
+    shape = tuple(spikes.shape)
+    if len(shape) != 3 or shape[2] != geometry.n_in:
+        raise ValueError(f"spikes must be [T, B, {geometry.n_in}], got shape {shape}")
+    if isinstance(spikes, Tensor) and (spikes.dtype, spikes.device) != (
+        weight.dtype,
+        weight.device,
+    ):
+        raise ValueError(
+            f"spikes must be {weight.dtype} on {weight.device} as weight is, got "
+            f"{spikes.dtype} on {spikes.device}"
+        )
+    for name, batch in (("events", events), ("active", active)):
+        if batch is None:
+            continue
+        if isinstance(spikes, SpikeBatch):
+            raise ValueError(f"{name} must be None with a SpikeBatch, got a second SpikeBatch")
+        if tuple(batch.shape) != shape:
+            raise ValueError(f"{name} must be of shape {shape}, got {batch.shape}")
+    return geometry

@@ -56,16 +56,28 @@ class EventConv2d(nn.Module):
         channels, rows, columns = self.out_shape
         return channels * rows * columns
 
-    def forward(self, spikes: Tensor | SpikeBatch, events: SpikeBatch | None = None) -> Tensor:
+    def forward(
+        self,
+        spikes: Tensor | SpikeBatch,
+        events: SpikeBatch | None = None,
+        active: SpikeBatch | None = None,
+    ) -> Tensor:
         """Spikes ``[T, B, C * H * W]`` to currents ``[T, B, C' * H' * W']``.
 
         Parameters
         ----------
         spikes : Tensor or SpikeBatch, (T, B, C * H * W)
             Only a dense tensor passes a gradient on to the layer before.
-        events : SpikeBatch, optional
-            The non-zero cells of a dense ``spikes``: see `event_conv2d`.
+        events, active : SpikeBatch, optional
+            The non-zero cells of a dense ``spikes``, and the cells that need a gradient: see
+            `event_conv2d`.
         """
         return event_conv2d(
-            spikes, self.weight, self.in_shape, self.stride, self.padding, events=events
+            spikes,
+            self.weight,
+            self.in_shape,
+            self.stride,
+            self.padding,
+            events=events,
+            active=active,
         )

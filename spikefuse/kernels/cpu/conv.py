@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from llvmlite import ir  # type: ignore[import-untyped]
 from numba import njit, types
+from numba.core import cgutils
 from numba.extending import intrinsic
 
 from spikefuse._types import FloatArray, Int64Array
@@ -112,8 +113,44 @@ def _place(context: Any, builder: Any, array_type: Any, place: Any, p: Any, c: A
     return builder.add(builder.sext(at, _I64), c)
 
 
+def _dot_patch(
+    _typing: Any, grid: Any, o: Any, line: Any, patch: Any, w: Any, down: Any, run: Any, lanes: Any
+) -> Any:
+    """Sum over i < down, k < run of ``grid[o + i * line + k] * patch[w + i * run + k]``.
+
+    ``lanes`` partial sums (8 or 16, a literal that divides run), then folded by halves.
+    """
+    if not isinstance(lanes, types.IntegerLiteral):
+        return None
+    n, size = lanes.literal_value, types.intp
+    signature = types.float32(grid, size, size, patch, size, size, size, lanes)
+
+    def codegen(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        vector = ir.VectorType(_F32, n)
+        slot = cgutils.alloca_once(builder, vector)  # type: ignore[no-untyped-call]
+        builder.store(ir.Constant(vector, None), slot)
+        with cgutils.for_range(builder, args[5]) as loop:
+            left = builder.add(args[1], builder.mul(loop.index, args[2]))
+            right = builder.add(args[4], builder.mul(loop.index, args[6]))
+            with cgutils.for_range_slice(builder, _I64(0), args[6], _I64(n), _I64) as (k, _):
+                a = _vector_at(context, builder, grid, args[0], builder.add(left, k), n)
+                b = _vector_at(context, builder, patch, args[3], builder.add(right, k), n)
+                term = builder.fmul(builder.load(a, align=4), builder.load(b, align=4))
+                builder.store(builder.fadd(builder.load(slot), term), slot)
+        total = builder.load(slot)
+        half = n // 2
+        while half:
+            order = ir.Constant(ir.VectorType(_I32, n), [(i + half) % n for i in range(n)])
+            total = builder.fadd(total, builder.shuffle_vector(total, total, order))
+            half //= 2
+        return builder.extract_element(total, _I32(0))
+
+    return signature, codegen
+
+
 # Any: numba types an intrinsic by its Python signature, which has the typing context in front.
 add_scaled: Any = intrinsic(prefer_literal=True)(_add_scaled)
+dot_patch: Any = intrinsic(prefer_literal=True)(_dot_patch)
 leave_grid: Any = intrinsic(_leave_grid)
 enter_grid: Any = intrinsic(_enter_grid)
 
@@ -237,3 +274,32 @@ def conv_dweight(
             pending = 0
     for k in range(len(total)):
         total[k] += sums[k]
+
+
+@_cached
+def conv_dspikes(
+    ptr: Ints,
+    index: Ints,
+    reach: Ints,
+    patches: Floats,
+    grad: Floats,  # [rows * n_channels * positions]
+    place: Ints,
+    size: Int64Array,
+    out: Floats,  # [rows * n_in], zeroed
+) -> None:
+    """Gradient of the spikes at the listed cells: patch times the gradients that it reached."""
+    down, run, width, lanes, n_channels, n_grid, line = size
+    n_maps, n_in = n_channels * len(place), len(reach) // 2
+    grid = np.zeros(n_grid, np.float32)
+    for r in range(ptr.shape[0] - 1):
+        if ptr[r] == ptr[r + 1]:
+            continue
+        from_maps(grid, place, grad, r * n_maps, n_channels)
+        for e in range(ptr[r], ptr[r + 1]):
+            g = reach[2 * index[e]] * width
+            w = reach[2 * index[e] + 1] * down * run
+            if lanes == 16:
+                x = dot_patch(grid, g, line, patches, w, down, run, 16)
+            else:
+                x = dot_patch(grid, g, line, patches, w, down, run, 8)
+            out[r * n_in + index[e]] = x

@@ -94,7 +94,7 @@ def test_the_adjoint_of_the_weight_gradient(geometry: Any) -> None:
     torch.testing.assert_close(left, right, rtol=1e-4, atol=1e-3)
 
 
-@pytest.mark.parametrize("geometry", GEOMETRIES[:4])
+@pytest.mark.parametrize("geometry", GEOMETRIES)
 @pytest.mark.parametrize("as_events", [False, True])
 def test_gradients_of_the_reference_in_double_precision(geometry: Any, as_events: bool) -> None:
     dense, weight, rest = case(geometry, 0.1, rows=(40, 3))
@@ -165,6 +165,23 @@ def test_the_input_gradient_is_left_out_where_nobody_asks(monkeypatch: pytest.Mo
     assert weight.grad is not None
 
 
+@pytest.mark.parametrize("geometry", GEOMETRIES)
+def test_the_input_gradient_at_active_cells(calls: list[str], geometry: Any) -> None:
+    dense, weight, rest = case(geometry, 0.2, graded=True)
+    cells = events(tuple(dense.shape), 0.3, graded=False, seed=5)
+    exact = dense.double().requires_grad_()
+    out = event_conv2d_ref(exact, weight.double(), *rest)
+    grad = torch.randn(out.shape, generator=torch.Generator().manual_seed(3))
+    out.backward(grad.double())
+    for backend in ("numba", "reference"):
+        x = dense.clone().requires_grad_()
+        ours = event_conv2d(x, weight, *rest, active=compact(cells), backend=backend)
+        ours.backward(grad)
+        expected = exact.grad * cells
+        assert (x.grad.double() - expected).norm() <= 1e-5 * expected.norm()
+    assert calls == ["conv_forward", "conv_dspikes"]
+
+
 def test_reference_runs_no_kernel(calls: list[str]) -> None:
     dense, weight, rest = case(GEOMETRIES[0], 0.01)
     with registry.use_backend("reference"):
@@ -180,8 +197,8 @@ def test_opcheck() -> None:
     tail = [list(dense.shape), list(in_shape), list(stride), list(padding), False, "numba"]
     w = weight.requires_grad_()
     for args in (
-        (dense.clone().requires_grad_(), None, None, None, w, *tail),
-        (None, found.indptr, found.index, None, w, *tail),
+        (dense.clone().requires_grad_(), None, None, None, w, found.indptr, found.index, *tail),
+        (None, found.indptr, found.index, None, w, None, None, *tail),
     ):
         torch.library.opcheck(torch.ops.spikefuse.event_conv2d.default, args)
 
