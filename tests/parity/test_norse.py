@@ -1,5 +1,8 @@
 """Formula by formula against Norse, and converters both ways."""
 
+import subprocess
+import sys
+
 import norse.torch as norse
 import pytest
 import torch
@@ -164,3 +167,14 @@ def test_the_gradient_is_theirs() -> None:
         total = total + (s * w).sum()
     total.backward()
     torch.testing.assert_close(a.grad, b.grad, rtol=1e-4, atol=1e-5)
+
+
+def test_converters_import_their_library_only_when_used() -> None:
+    code = (
+        "import sys, spikefuse.interop.norse, spikefuse.interop.snntorch\n"
+        "print([m for m in ('norse', 'snntorch', 'numba') if m in sys.modules])"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert result.stdout.strip() == "[]"
