@@ -23,9 +23,10 @@ from torch.utils.weak import WeakTensorKeyDictionary
 from spikefuse.kernels import buffers
 
 WIDTHS = (64, 32, 16)
-# Reads per row from which packing pays: copying an element costs as much as gathering 3 to 12 from
-# the plain matrix instead of a packed tile (700 to 32768 rows of 512 columns).
-_READS_TO_PACK = 12
+# Reads per row from which packed tiles pay, with tiles that fit the second-level cache and with
+# larger ones: copying an element costs as much as gathering 3 to 12 from the plain matrix instead
+# (700 to 32768 rows of 512 columns), and looking the copy up costs a small call a third more.
+_READS_TO_PACK, _READS_TO_PACK_FAR = 18, 6
 _SAMPLE = 1024
 
 Floats = npt.NDArray[np.float32]
@@ -83,9 +84,10 @@ def table_of(matrix: Tensor, n_events: int, memo: bool = True, width: int | None
     """
     n_rows, n_columns = matrix.shape
     if width is None:
-        if n_events < _READS_TO_PACK * n_rows and n_columns % WIDTHS[-1] == 0:
-            return _plain(matrix)
         width = tile_width(n_rows, n_columns)
+        least = _READS_TO_PACK if fits(n_rows, width) else _READS_TO_PACK_FAR
+        if n_events < least * n_rows and n_columns % WIDTHS[-1] == 0:
+            return _plain(matrix)
     if not memo or matrix.is_inference():  # inference tensors have no version to trust
         return _table(_pack(matrix, width))
     known: _Memo | None = _memos.get(matrix)

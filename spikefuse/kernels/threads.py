@@ -34,6 +34,8 @@ def chunk_count(work: float, most: int) -> int:
 
 def even_cuts(ptr: npt.NDArray[np.int32], n_chunks: int) -> list[int]:
     """Rows at which to cut a CSR matrix into chunks of about as many events."""
+    if n_chunks == 1:
+        return [0, len(ptr) - 1]
     wanted = np.linspace(0, ptr[-1], n_chunks + 1)[1:-1]
     return [0, *np.searchsorted(ptr, wanted).tolist(), len(ptr) - 1]
 
