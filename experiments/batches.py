@@ -15,7 +15,8 @@ from experiments.data import PairedData
 from sensors.paired import Pair, assemble
 from spikefuse.baselines.frames import event_frames
 from spikefuse.events import MultiStream
-from spikefuse.kernels.binning import accumulate_events
+from spikefuse.kernels.binning import bin_events
+from spikefuse.spikes import SpikeBatch
 
 
 @dataclass(frozen=True)
@@ -54,21 +55,12 @@ def batches(
 
 def spiking_inputs(
     samples: Sequence[MultiStream], modalities: Sequence[str], dt_ms: float, n_steps: int
-) -> dict[str, Tensor]:
-    """Event counts per step, ``{modality: [T, B, N]}``; several events in a step are kept."""
-    step_us = round(dt_ms * 1e3)
-    inputs: dict[str, Tensor] = {}
-    for name in modalities:
-        streams = [sample[name] for sample in samples]
-        n_addresses = streams[0].n_addresses
-        cells = [
-            (stream.events["t"] // step_us * len(streams) + b) * n_addresses + stream.addresses()
-            for b, stream in enumerate(streams)
-        ]
-        inputs[name] = accumulate_events(
-            np.concatenate(cells), (n_steps, len(streams), n_addresses)
-        )
-    return inputs
+) -> dict[str, SpikeBatch]:
+    """Events per step and modality, (T, B, N); several events of an address in a step are kept."""
+    return {
+        name: bin_events([sample[name] for sample in samples], dt_ms, n_steps)
+        for name in modalities
+    }
 
 
 def dense_inputs(

@@ -105,12 +105,17 @@ def sweep(
     config_path: ConfigOption = None,
     overrides: SetOption = None,
     out: OutOption = None,
+    rotate_seeds: Annotated[
+        int,
+        typer.Option("--rotate-seeds", help="One seed per point, of this many, in rotation."),
+    ] = 0,
     json_path: JsonOption = None,
 ) -> None:
     """Train one recipe over the values of some keys; the same call with --out goes on."""
     from experiments.sweep import parse_axis, plan_sweep
 
-    points = plan_sweep(config_path, overrides or [], [parse_axis(text) for text in over])
+    axes = [parse_axis(text) for text in over]
+    points = plan_sweep(config_path, overrides or [], axes, rotate_seeds)
     config = next(iter(points.values()))[1]
     folder = out or _new_folder(f"sweep-{config.name}")
     _limit_threads(config.train.threads)

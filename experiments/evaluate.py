@@ -137,8 +137,7 @@ def describe_latency(learner: Learner, evaluation: Evaluation, threads: int) -> 
 
 def _count(learner: Learner, batch: Batch, config: Config) -> OpCounts:
     """Network and front-end operations of one batch."""
-    inputs = learner.inputs(batch.samples)
-    counts = count(learner.model, inputs)
+    counts = count(learner.model, learner.inputs(batch.samples))
     n = len(batch.samples)
     frontends: dict[str, PathCounts] = {}
     if "audio" in learner.modalities and config.cost.audio_frontend == "digital":
@@ -150,10 +149,10 @@ def _count(learner: Learner, batch: Batch, config: Config) -> OpCounts:
             n_samples, _COCHLEA_RATE_HZ
         )
     if not learner.spiking:
-        for name in learner.modalities:
+        for name, frames in learner.frames(batch.samples).items():
             n_events = sum(len(sample[name]) for sample in batch.samples)
             frontends[f"frontend.{name}.framing"] = framing_counts(
-                n_events, inputs[name].numel(), name, n
+                n_events, frames.numel(), name, n
             )
     return counts + OpCounts(frontends, n)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +16,7 @@ from spikefuse.encoders.spec import ModalitySpec
 from spikefuse.events import MultiStream
 from spikefuse.models import FusionSNN, ModelSpec, running_mean
 from spikefuse.models.spec import Fusion
+from spikefuse.spikes import SpikeBatch
 
 N_CLASSES = 10
 
@@ -51,10 +53,16 @@ class Learner:
         """Steps of one sample."""
         return -(-round(self.duration_ms * 1e3) // round(self.dt_ms * 1e3))
 
-    def inputs(self, samples: list[MultiStream]) -> dict[str, Tensor]:
-        """What the model reads of ``samples``."""
-        if self.spiking:
-            return spiking_inputs(samples, self.modalities, self.dt_ms, self.n_steps)
+    def inputs(self, samples: list[MultiStream]) -> Mapping[str, SpikeBatch | Tensor]:
+        """What the model reads of ``samples``: events, or frames."""
+        return self.events(samples) if self.spiking else self.frames(samples)
+
+    def events(self, samples: list[MultiStream]) -> dict[str, SpikeBatch]:
+        """What a spiking model reads: several events of an address in a step are kept."""
+        return spiking_inputs(samples, self.modalities, self.dt_ms, self.n_steps)
+
+    def frames(self, samples: list[MultiStream]) -> dict[str, Tensor]:
+        """What a dense model reads: frames and cochleagrams of the whole window."""
         return dense_inputs(samples, self.modalities, self.frame_ms, self.duration_ms)
 
     def training_scores(
@@ -65,13 +73,13 @@ class Learner:
         One network then answers after any window; spiking and dense have the same right. Training
         on windows *instead* of the whole sample half of the time costs the audio model ten points.
         """
-        inputs = self.inputs(samples)
         seen_ms = float(rng.choice(windows_ms)) if windows_ms else self.duration_ms
         if self.spiking:
-            evidence = running_mean(self.model(inputs).scores)
+            evidence = running_mean(self.model(self.events(samples)).scores)
             return evidence[-1], evidence[self._step_before(seen_ms)]
-        early = blank_after(inputs, self.frame_ms, seen_ms, self.duration_ms)
-        return self.model(inputs), self.model(early)
+        frames = self.frames(samples)
+        early = blank_after(frames, self.frame_ms, seen_ms, self.duration_ms)
+        return self.model(frames), self.model(early)
 
     def _step_before(self, time_ms: float) -> int:
         """The last step that is complete at a time (the first one, if none is)."""
@@ -79,12 +87,12 @@ class Learner:
 
     def anytime_scores(self, samples: list[MultiStream], times_ms: list[float]) -> Tensor:
         """Class scores after each time, ``[len(times), B, C]``, from the events before it."""
-        inputs = self.inputs(samples)
         if self.spiking:
-            evidence = running_mean(self.model(inputs).scores)
+            evidence = running_mean(self.model(self.events(samples)).scores)
             return evidence[[self._step_before(t) for t in times_ms]]
+        frames = self.frames(samples)
         return torch.stack(
-            [self.model(blank_after(inputs, self.frame_ms, t, self.duration_ms)) for t in times_ms]
+            [self.model(blank_after(frames, self.frame_ms, t, self.duration_ms)) for t in times_ms]
         )
 
     def anytime_ms(self, windows_ms: tuple[float, ...]) -> list[float]:

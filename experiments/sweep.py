@@ -44,9 +44,21 @@ def parse_axis(text: str) -> SweepAxis:
 
 
 def plan_sweep(
-    recipe: str | None, overrides: Sequence[str], axes: Sequence[SweepAxis]
+    recipe: str | None,
+    overrides: Sequence[str],
+    axes: Sequence[SweepAxis],
+    rotate_seeds: int = 0,
 ) -> dict[str, tuple[dict[str, Any], Config]]:
     """Folder name of every point, its values by key, and its whole configuration.
+
+    Parameters
+    ----------
+    recipe : str or None
+    overrides : sequence of "a.b=value"
+    axes : sequence of SweepAxis
+    rotate_seeds : int
+        With n > 0 a point has one seed, the sum of its positions along the axes modulo n: over a
+        grid of folds and speakers every seed then meets every speaker, at an n-th of the cost.
 
     Raises
     ------
@@ -57,12 +69,15 @@ def plan_sweep(
     if not keys or len(set(keys)) < len(keys):
         raise ConfigError(f"--over must be given at least once, with distinct keys, got {keys}")
     points: dict[str, tuple[dict[str, Any], Config]] = {}
-    for texts in product(*(axis.values for axis in axes)):
+    for places in product(*(enumerate(axis.values) for axis in axes)):
+        texts = [text for _, text in places]
         settings = [f"{key}={text}" for key, text in zip(keys, texts, strict=True)]
         name = ",".join(
             f"{key.rpartition('.')[2]}={text}" for key, text in zip(keys, texts, strict=True)
         )
         values = {key: parse_value(text) for key, text in zip(keys, texts, strict=True)}
+        if rotate_seeds > 0:
+            settings.append(f"seeds=[{sum(place for place, _ in places) % rotate_seeds}]")
         points[name.replace("/", "_")] = (values, load_config(recipe, [*overrides, *settings]))
     return points
 

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from spikefuse.encoders.dropout import SpikeDropout
 from spikefuse.encoders.spec import ModalitySpec
 from spikefuse.neurons import LIF, LIFParams
+from spikefuse.spikes import SpikeBatch
 from spikefuse.synapses import DelayedLinear, EventConv2d, EventLinear
 
 EncoderState = tuple[Tensor, ...]
@@ -51,9 +52,9 @@ class SpikingEncoder(nn.Module):
         self.n_out = hidden
 
     def forward(
-        self, spikes: Tensor, state: EncoderState | None = None
+        self, spikes: SpikeBatch | Tensor, state: EncoderState | None = None
     ) -> tuple[Tensor, EncoderState]:
-        """Spikes ``[T, B, N]`` and state to hidden spikes ``[T, B, hidden]`` and new state.
+        """Spikes (T, B, N), events or dense, to hidden spikes ``[T, B, hidden]`` and new state.
 
         The state holds a membrane per layer, then the currents under way if there are delays.
         """
@@ -61,13 +62,14 @@ class SpikingEncoder(nn.Module):
         before = state if state is not None else (None,) * (n_layers + 1)
         membranes: list[Tensor] = []
         under_way: list[Tensor] = []
+        arriving: SpikeBatch | Tensor = spikes
         for synapse, neuron, v in zip(self.synapses, self.neurons, before[:n_layers], strict=True):
             if isinstance(synapse, DelayedLinear):
-                current, pending = synapse(spikes, before[n_layers])
+                current, pending = synapse(arriving, before[n_layers])
                 under_way.append(pending)
             else:
-                current = synapse(spikes)
-            spikes, v_last = neuron(current, v)
+                current = synapse(arriving)
+            fired, v_last = neuron(current, v)
             membranes.append(v_last)
-            spikes = self.dropout(spikes)
-        return spikes, (*membranes, *under_way)
+            arriving = hidden = self.dropout(fired)
+        return hidden, (*membranes, *under_way)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 from spikefuse.encoders import SpikingEncoder
 from spikefuse.fusion import ConcatFusion, LateFusion
 from spikefuse.models.spec import ModelSpec
+from spikefuse.spikes import SpikeBatch
 
 
 @dataclass(frozen=True)
@@ -71,8 +73,10 @@ class FusionSNN(nn.Module):
                 spec.dt_ms,
             )
 
-    def forward(self, inputs: dict[str, Tensor], state: FusionState | None = None) -> FusionOutput:
-        """Input spikes ``{modality: [T, B, N]}`` to scores, spikes and state.
+    def forward(
+        self, inputs: Mapping[str, SpikeBatch | Tensor], state: FusionState | None = None
+    ) -> FusionOutput:
+        """Input spikes ``{modality: (T, B, N)}``, events or dense, to scores, spikes and state.
 
         Raises
         ------

@@ -202,7 +202,9 @@ def test_a_silicon_cochlea_replaces_microphone_and_filter_bank(run: Path) -> Non
     assert digital == ["dvs128", "mems_mic_mp34dt05"]
     assert silicon == ["das1_cochlea_ams"]
     paths = json.loads((run / "result.json").read_text())["models"]["snn"]["counts"]["by_path"]
-    assert paths["frontend.audio.cochlea"]["effective_macs"] == 19 * 64 * config.data.duration_ms * 8
+    assert (
+        paths["frontend.audio.cochlea"]["effective_macs"] == 19 * 64 * config.data.duration_ms * 8
+    )
 
 
 def test_another_folder_can_be_the_test_set(recordings: Path, tmp_path: Path) -> None:

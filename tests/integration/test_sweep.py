@@ -87,6 +87,13 @@ def test_a_grid_is_every_combination() -> None:
     assert points["fold=1,test_speaker=ann"][1].data.test_speaker == "ann"
 
 
+def test_rotated_seeds_meet_every_value_of_the_other_axis() -> None:
+    axes = [parse_axis("data.fold=0,1,2,3,4"), parse_axis("data.test_speaker=a,b,c,d")]
+    points = plan_sweep("nmnist_fsdd", [], axes, rotate_seeds=5)
+    met = {(c.seeds, c.data.test_speaker) for _, c in points.values()}
+    assert met == {((seed,), speaker) for seed in range(5) for speaker in "abcd"}
+
+
 @pytest.mark.parametrize("text", ["data.fold", "=1,2", "data.fold=", "data.fold=1,1"])
 def test_a_bad_axis_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="--over must be key=value"):
