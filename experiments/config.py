@@ -82,6 +82,7 @@ class TrainConfig:
     partners: int = 1
     window_weight: float = 0.3
     augment: AugmentConfig = field(default_factory=AugmentConfig)
+    dense_augment: AugmentConfig = field(default_factory=AugmentConfig)
     threads: int = 2
 
 

@@ -112,7 +112,8 @@ def _train_epoch(
     torch.manual_seed(int(rng.integers(2**31)))
     learner.model.train()
     loss_sum, correct = 0.0, 0
-    for batch in batches(data, "train", pairs, settings.batch_size, settings.augment, rng):
+    augment = settings.augment if learner.spiking else settings.dense_augment
+    for batch in batches(data, "train", pairs, settings.batch_size, augment, rng):
         scores, early = learner.training_scores(batch.samples, config.cost.windows_ms, rng)
         loss = torch.nn.functional.cross_entropy(scores, batch.labels)
         loss = loss + settings.window_weight * torch.nn.functional.cross_entropy(
