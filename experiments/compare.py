@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from rich.console import Console
 
+from analysis.pooled import pool_runs
 from analysis.records import SCHEMA, RunRecord, load_run
-from analysis.stats import two_way_cluster_interval
-from analysis.verdict import accuracy_difference, right_by_sample, sentences
-from experiments.summary import print_summary
-from spikefuse.errors import DataError
+from analysis.verdict import accuracy_difference, sentences
+from experiments.summary import print_pooled, print_summary
 
 
 def compare_runs(folders: Sequence[Path], console: Console) -> dict[str, Any]:
@@ -37,74 +35,42 @@ def compare_runs(folders: Sequence[Path], console: Console) -> dict[str, Any]:
         If a folder is no finished run, or its files are damaged.
     """
     runs = [load_run(folder) for folder in folders]
-    compared = [_compare_one(run, console) for run in runs]
     if len(runs) == 1:
-        return compared[0]
+        return _compare_one(runs[0], console)
     pooled = pool_runs(runs)
-    for model, row in pooled.items():
-        low, high = row["interval"]
-        console.print(
-            f"all runs, {model}: {row['accuracy']:.3f} [{low:.3f}, {high:.3f}]", highlight=False
-        )
-    return {"schema": SCHEMA, "runs": compared, "pooled": pooled}
-
-
-def pool_runs(runs: Sequence[RunRecord]) -> dict[str, dict[str, Any]]:
-    """Accuracy over the test samples of all runs, for the models that every run holds.
-
-    Vision recordings and speakers are the clusters, across runs: a speaker that tests in several
-    runs is one cluster.
-
-    Raises
-    ------
-    DataError
-        If a run has no ``predictions.csv``.
-    """
-    tables = [_predictions(run) for run in runs]
-    shared = set.intersection(*(set(run.result["models"]) for run in runs))
-    pooled: dict[str, dict[str, Any]] = {}
-    for model in sorted(shared):
-        values: list[float] = []
-        rows: list[str] = []
-        columns: list[str] = []
-        for table in tables:
-            samples, right = right_by_sample(table, model)
-            first = {int(sample): i for i, sample in enumerate(table["sample"])}
-            lines = [first[int(sample)] for sample in samples]
-            values += right.tolist()
-            rows += table["vision_group"][lines].tolist()
-            columns += table["audio_group"][lines].tolist()
-        interval = two_way_cluster_interval(
-            np.asarray(values), rows, columns, np.random.default_rng(0)
-        )
-        pooled[model] = {"accuracy": float(np.mean(values)), "interval": list(interval)}
-    return pooled
+    print_pooled(runs, pooled, console)
+    return {"schema": SCHEMA, "runs": [_described(run) for run in runs], "pooled": pooled}
 
 
 def _compare_one(run: RunRecord, console: Console) -> dict[str, Any]:
     """One run's table, sentences and paired differences against the fused SNN."""
     print_summary(run, console)
-    differences: list[dict[str, Any]] = []
-    for other in ("dense", "snn_vision", "snn_audio", "snn_late"):
-        found = accuracy_difference(run, "snn", other)
-        if found is None:
-            continue
-        difference, (low, high) = found
-        differences.append(
-            {"first": "snn", "second": other, "difference": difference, "interval": [low, high]}
-        )
+    described = _described(run)
+    for row in described["differences"]:
+        low, high = row["interval"]
         console.print(
-            f"- snn - {other}: {100 * difference:+.1f} points, 95 % interval "
+            f"- snn - {row['second']}: {100 * row['difference']:+.1f} points, 95 % interval "
             f"[{100 * low:+.1f}, {100 * high:+.1f}] (paired; recordings and speakers resampled)",
             highlight=False,
             markup=False,
         )
+    return described
+
+
+def _described(run: RunRecord) -> dict[str, Any]:
+    """result.json of a run with the differences, sentences and the first of them as verdict."""
+    differences: list[dict[str, Any]] = []
+    for other in ("dense", "snn_vision", "snn_audio", "snn_late"):
+        found = accuracy_difference(run, "snn", other)
+        if found is not None:
+            difference, interval = found
+            differences.append(
+                {
+                    "first": "snn",
+                    "second": other,
+                    "difference": difference,
+                    "interval": list(interval),
+                }
+            )
     said = sentences(run)
     return {**run.result, "differences": differences, "sentences": said, "verdict": said[0]}
-
-
-def _predictions(run: RunRecord) -> Mapping[str, np.ndarray[Any, Any]]:
-    """The run's predictions, which pooling needs."""
-    if run.predictions is None:
-        raise DataError(f"RUN must hold predictions.csv to be pooled, got none in {run.path}")
-    return run.predictions

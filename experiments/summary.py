@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -49,6 +49,40 @@ def print_summary(run: RunRecord, console: Console) -> None:
         )
     console.print(table)
     for line in [*sentences(run), *data["notes"]]:
+        console.print(f"- {line}", highlight=False, markup=False)
+
+
+def print_pooled(runs: Sequence[RunRecord], pooled: Mapping[str, Any], console: Console) -> None:
+    """A line per run, the pooled table, and what it says."""
+    for run in runs:
+        parts = [f"{name} {m['accuracy']:.3f}" for name, m in run.result["models"].items()]
+        console.print(f"{run.path.name}: {', '.join(parts)}", highlight=False, markup=False)
+    profiles = list(next(iter(pooled["models"].values()))["dynamic_pj"])
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        title=f"{pooled['n_runs']} runs, {pooled['n_samples']} test pairs, seeds "
+        + ", ".join(map(str, pooled["seeds"])),
+        caption="Energy per sample is modelled, dynamic, mean over runs; evidence is the median "
+        "time in the stimulus after which the answer is final.",
+    )
+    table.add_column("model", no_wrap=True)
+    table.add_column("accuracy [95 %]\nby seed", justify="right")
+    for profile in profiles:
+        table.add_column("\n".join(profile.split("_")), justify="right")
+    table.add_column("evidence\n(ms)", justify="right")
+    for name, row in pooled["models"].items():
+        low, high = row["interval"]
+        seeds = " ".join(f"{accuracy:.3f}" for accuracy in row["accuracy_by_seed"].values())
+        energies = [row["dynamic_pj"][profile] for profile in profiles]
+        table.add_row(
+            MODEL_NAMES.get(name, name),
+            f"{row['accuracy']:.3f} [{low:.3f}, {high:.3f}]\n{seeds}",
+            *["no price" if pj is None else format_pj(pj) for pj in energies],
+            f"{row['evidence_ms']:.0f}",
+        )
+    console.print(table)
+    for line in pooled["sentences"]:
         console.print(f"- {line}", highlight=False, markup=False)
 
 

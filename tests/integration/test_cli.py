@@ -166,8 +166,10 @@ def test_several_runs_are_pooled_over_their_samples(run: Path, tmp_path: Path) -
     assert spikefuse("compare", run, run, "--json", tmp_path / "out.json") == 0
     both = json.loads((tmp_path / "out.json").read_text())
     one = both["runs"][0]["models"]["snn"]
-    assert both["pooled"]["snn"]["accuracy"] == pytest.approx(one["accuracy"])
-    assert both["pooled"]["snn"]["interval"] == pytest.approx(one["accuracy_interval"], abs=0.05)
+    assert both["pooled"]["models"]["snn"]["accuracy"] == pytest.approx(one["accuracy"])
+    assert both["pooled"]["models"]["snn"]["interval"] == pytest.approx(
+        one["accuracy_interval"], abs=0.05
+    )
 
 
 def test_an_interrupt_saves_and_says_how_to_go_on(recordings: Path, tmp_path: Path) -> None:

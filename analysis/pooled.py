@@ -1,0 +1,143 @@
+"""Several runs as one: the folds and speakers of a protocol, pooled over all their test samples."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from analysis.records import RunRecord
+from analysis.stats import paired_difference_interval, two_way_cluster_interval
+from analysis.style import model_name
+from analysis.verdict import SEEDS_FOR_A_VERDICT, right_by_sample
+from spikefuse._types import FloatArray
+from spikefuse.errors import DataError
+
+Samples = tuple[FloatArray, list[str], list[str]]
+NON_INFERIORITY_MARGIN = 0.02
+
+
+def pool_runs(runs: Sequence[RunRecord]) -> dict[str, Any]:
+    """Accuracy of every model that all runs hold, and what the fused SNN gains on each other one.
+
+    Vision recordings and speakers are the clusters, across runs: a speaker that tests in several
+    runs is one cluster. Seeds are averaged per sample within a run and given as points, the mean
+    over the runs that used them.
+
+    Returns
+    -------
+    dict
+        ``n_runs``, ``n_samples``, ``seeds``, ``models`` (accuracy, interval, accuracy_by_seed,
+        mean dynamic energy by profile, median evidence time), ``differences`` (SNN minus the other,
+        paired), ``sentences``.
+
+    Raises
+    ------
+    DataError
+        If a run has no ``predictions.csv``, or two models of a run differ in their test samples.
+    """
+    shared = [m for m in runs[0].result["models"] if all(m in r.result["models"] for r in runs)]
+    samples = {model: _pooled_samples(runs, model) for model in shared}
+    pooled: dict[str, Any] = {
+        "n_runs": len(runs),
+        "n_samples": len(next(iter(samples.values()))[0]) if shared else 0,
+        "seeds": sorted({int(seed) for run in runs for seed in run.result["seeds"]}),
+        "models": {model: _describe(runs, model, samples[model]) for model in shared},
+        "differences": [
+            _difference(samples, other) for other in shared if "snn" in shared and other != "snn"
+        ],
+    }
+    return {**pooled, "sentences": pooled_sentences(pooled)}
+
+
+def pooled_sentences(pooled: Mapping[str, Any]) -> list[str]:
+    """The comparison with the dense twin in words, with its margin, and what fusion gained."""
+    lines: list[str] = []
+    n_seeds = len(pooled["seeds"])
+    if n_seeds < SEEDS_FOR_A_VERDICT:
+        lines.append(
+            f"No verdict: it needs {SEEDS_FOR_A_VERDICT} seeds, these runs have {n_seeds}."
+        )
+    for row in pooled["differences"]:
+        low, high = row["interval"]
+        text = (
+            f"SNN fusion - {model_name(row['second'])}: {100 * row['difference']:+.1f} points, "
+            f"paired 95 % interval [{100 * low:+.1f}, {100 * high:+.1f}]"
+        )
+        if row["second"] == "dense":
+            text += (
+                f": {_against_dense(low, high)} (margin {100 * NON_INFERIORITY_MARGIN:g} points)"
+            )
+        lines.append(f"{text}; {pooled['n_runs']} runs, {n_seeds} seeds.")
+    return lines
+
+
+def _against_dense(low: float, high: float) -> str:
+    """What an interval of SNN minus dense says, beside the margin of non-inferiority."""
+    if low > 0:
+        return "the SNN is more accurate"
+    if low >= -NON_INFERIORITY_MARGIN:
+        return "the SNN is not inferior"
+    if high >= 0:
+        return "not told apart"
+    if high >= -NON_INFERIORITY_MARGIN:
+        return "the dense twin is more accurate, by how much is open"
+    return "the SNN is inferior"
+
+
+def _pooled_samples(runs: Sequence[RunRecord], model: str) -> Samples:
+    """Share of right answers of every test sample of every run, and its two clusters."""
+    right: list[float] = []
+    rows: list[str] = []
+    columns: list[str] = []
+    for run in runs:
+        if run.predictions is None:
+            raise DataError(f"RUN must hold predictions.csv to be pooled, got none in {run.path}")
+        table = run.predictions
+        samples, values = right_by_sample(table, model)
+        first = {int(sample): i for i, sample in enumerate(table["sample"])}
+        lines = [first[int(sample)] for sample in samples]
+        right += values.tolist()
+        rows += table["vision_group"][lines].tolist()
+        columns += table["audio_group"][lines].tolist()
+    return np.asarray(right), rows, columns
+
+
+def _describe(runs: Sequence[RunRecord], model: str, samples: Samples) -> dict[str, Any]:
+    """One model over all runs."""
+    by_seed: dict[int, list[float]] = {}
+    entries = [run.result["models"][model] for run in runs]
+    for run, entry in zip(runs, entries, strict=True):
+        for seed, accuracy in zip(run.result["seeds"], entry["accuracy_by_seed"], strict=True):
+            by_seed.setdefault(int(seed), []).append(accuracy)
+    right, rows, columns = samples
+    profiles = [p for p in entries[0]["energy"] if all(p in e["energy"] for e in entries)]
+    dynamic = {p: [e["energy"][p]["dynamic_pj"] for e in entries] for p in profiles}
+    return {
+        "accuracy": float(np.mean(right)),
+        "interval": list(two_way_cluster_interval(right, rows, columns, np.random.default_rng(0))),
+        "accuracy_by_seed": {str(s): float(np.mean(by_seed[s])) for s in sorted(by_seed)},
+        "dynamic_pj": {
+            p: None if None in values else float(np.mean(values)) for p, values in dynamic.items()
+        },
+        "evidence_ms": float(np.median([e["latency"]["evidence_ms"] for e in entries])),
+    }
+
+
+def _difference(samples: Mapping[str, Samples], other: str) -> dict[str, Any]:
+    """SNN minus another model, paired by sample."""
+    right, rows, columns = samples["snn"]
+    others, other_rows, other_columns = samples[other]
+    if rows != other_rows or columns != other_columns:
+        raise DataError(
+            f"predictions of snn and {other} must be of the same samples to be compared, got "
+            f"{len(right)} and {len(others)} that differ"
+        )
+    interval = paired_difference_interval(right, others, rows, columns, np.random.default_rng(0))
+    return {
+        "first": "snn",
+        "second": other,
+        "difference": float(np.mean(right - others)),
+        "interval": list(interval),
+    }
