@@ -51,15 +51,19 @@ def diagnose() -> dict[str, Any]:
             name: "installed" if find_spec(name) else f"absent; {how}"
             for name, how in _OPTIONAL.items()
         },
-        "backends": {
-            "reference": "on (torch)",
-            "numba": "not implemented yet",
-            "cuda": "not implemented yet",
-        },
+        "backends": _backends(),
         "cache": str(cache_directory()),
         "data": data or "SPIKEFUSE_DATA is not set",
         "healthy": all(packages.values()),
     }
+
+
+def _backends() -> dict[str, dict[str, str]]:
+    """Operation by backend: on, or why not."""
+    import spikefuse.kernels as _all_operations  # noqa: F401  # importing registers them
+    from spikefuse.kernels import registry
+
+    return registry.table()
 
 
 def render_diagnosis(diagnosis: dict[str, Any], console: Console) -> None:
@@ -68,6 +72,10 @@ def render_diagnosis(diagnosis: dict[str, Any], console: Console) -> None:
         if isinstance(value, dict):
             console.print(f"{key}:", highlight=False)
             for name, text in value.items():
-                console.print(f"  {name}: {text or 'MISSING'}", highlight=False, markup=False)
+                if isinstance(text, dict):
+                    text = "; ".join(f"{part} {state}" for part, state in text.items())
+                console.print(
+                    f"  {name}: {text or 'MISSING'}", highlight=False, markup=False, soft_wrap=True
+                )
         else:
             console.print(f"{key}: {value}", highlight=False, markup=False)

@@ -19,12 +19,14 @@ def plain(*tensors: Tensor | None) -> bool:
     return all(type(t) in (Tensor, torch.nn.Parameter) for t in tensors if t is not None)
 
 
+def wants_grad(*tensors: Tensor | None) -> bool:
+    """Whether a backward pass may follow."""
+    return torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
+
+
 def nobody_watches(*tensors: Tensor | None) -> bool:
     """Whether no gradient and no tracer needs to see a call with these tensors."""
-    if tracing() or not plain(*tensors):
-        return False
-    wanted = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
-    return not wanted
+    return not tracing() and plain(*tensors) and not wants_grad(*tensors)
 
 
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
@@ -33,7 +35,6 @@ def simd_refused() -> str | None:
     return None if simd_works() else "the SIMD kernels do not compile here"
 
 
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def left_to_us(backend: str | None) -> bool:
     """Whether neither the call nor `registry.use_backend` names a backend."""
-    return backend is None and registry._chosen.get() is None
+    return registry.asked(backend) is None

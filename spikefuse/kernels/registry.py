@@ -14,6 +14,8 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
+import torch
+
 from spikefuse.errors import BackendError
 
 REFERENCE, NUMBA, CUDA = "reference", "numba", "cuda"
@@ -48,8 +50,15 @@ def use_backend(backend: str) -> Iterator[None]:
         _chosen.reset(token)
 
 
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+def asked(backend: str | None = None) -> str | None:
+    """What the user asked for: the argument of the call, else `use_backend`; None if neither."""
+    return backend if backend is not None else _chosen.get()
+
+
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def choose(op: str, backend: str | None, device: str, refused: str | None = None) -> str:
-    """The backend that runs this call of ``op``.
+    """The backend that runs this call of ``op``; `torch.compile` takes it as it is when it traces.
 
     Parameters
     ----------
@@ -66,7 +75,7 @@ def choose(op: str, backend: str | None, device: str, refused: str | None = None
     BackendError
         If an explicit backend cannot run; it lists every backend and why it was refused.
     """
-    wanted = backend if backend is not None else _chosen.get()
+    wanted: str | None = asked(backend)
     if wanted is None:
         usable = (b for b in (CUDA, NUMBA) if why_not(op, b, device, refused) is None)
         return next(usable, REFERENCE)

@@ -10,7 +10,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from spikefuse.kernels import registry
+from spikefuse.kernels.eager import wants_grad as wants_grad
+from spikefuse.kernels.registry import choose as choose
 
 Reset = Literal["zero", "subtract"]
 Floats = npt.NDArray[np.float32]
@@ -162,17 +163,6 @@ def _beside(name: str, value: Tensor, current: Tensor) -> Tensor:
 def refused(current: Tensor) -> str | None:
     """Why no kernel but the reference can take this input."""
     return None if current.dtype == torch.float32 else f"it needs float32, got {current.dtype}"
-
-
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
-def choose(op: str, backend: str | None, device: str, reason: str | None) -> str:
-    """`registry.choose`; torch.compile takes the answer as it is when it traces."""
-    return registry.choose(op, backend, device, reason)
-
-
-def wants_grad(*tensors: Tensor | None) -> bool:
-    """Whether a backward pass may follow."""
-    return torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
 
 
 def checkpoints(shape: Any, keep: bool) -> tuple[Any, ...]:

@@ -4,6 +4,7 @@ import sys
 import types
 
 import pytest
+import torch
 
 from spikefuse.errors import BackendError
 from spikefuse.kernels import registry
@@ -72,3 +73,22 @@ def test_kernels_come_by_name_and_the_table_says_what_is_on() -> None:
     assert registry.table() == {
         "doubling": {"reference": "on", "numba": "on", "cuda": "no cuda kernel of doubling"}
     }
+
+
+def test_what_was_asked_for() -> None:
+    assert registry.asked() is None
+    assert registry.asked("numba") == "numba"
+    with registry.use_backend("reference"):
+        assert registry.asked() == "reference"
+        assert registry.asked("numba") == "numba"
+
+
+def test_a_tracer_takes_the_choice_as_it_is() -> None:
+    def step(x: torch.Tensor) -> torch.Tensor:
+        return 2 * x if registry.choose("doubling", None, "cpu") == "numba" else 3 * x
+
+    one = torch.ones(1)
+    assert torch.compile(step, fullgraph=True, backend="eager")(one).item() == 2
+    torch.compiler.reset()
+    with registry.use_backend("reference"):
+        assert torch.compile(step, fullgraph=True, backend="eager")(one).item() == 3
