@@ -12,7 +12,7 @@ _LOG = logging.getLogger("spikefuse")
 _PACKAGE = __name__.rpartition(".")[0] + "."
 
 
-class _Announcer(event.Listener):  # type: ignore[misc]
+class _Announcer(event.Listener):
     """Hears of every compilation; what comes from the disk cache is none."""
 
     def __init__(self) -> None:
