@@ -28,14 +28,17 @@ def augment(stream: EventStream, config: AugmentConfig, rng: np.random.Generator
     dy = 0 if is_audio else int(rng.integers(-reach, reach + 1))
     stretch = 1.0 + rng.uniform(-config.time_stretch, config.time_stretch)
 
-    x = events["x"].astype(np.int32) + dx
-    y = events["y"].astype(np.int32) + dy
+    x = events["x"] + np.int32(dx)
     t = (events["t"] * stretch).astype(np.int64)
-    keep = (x >= 0) & (x < width) & (y >= 0) & (y < height) & (t < stream.duration_us)
+    # One comparison does for both ends: below 0 wraps to beyond any sensor.
+    keep = (x.view(np.uint32) < width) & (t < stream.duration_us)
+    y = events["y"] if is_audio else events["y"] + np.int32(dy)
+    if not is_audio:
+        keep &= y.view(np.uint32) < height
     if config.event_drop > 0:
         # The share dropped varies from sample to sample, up to twice its mean.
         keep &= rng.random(len(events)) >= rng.uniform(0, 2 * config.event_drop)
-    changed = np.zeros(int(keep.sum()), EVENT_DTYPE)
+    changed = np.empty(np.count_nonzero(keep), EVENT_DTYPE)
     changed["t"], changed["x"], changed["y"] = t[keep], x[keep], y[keep]
     changed["p"] = events["p"][keep]
-    return EventStream(changed, stream.sensor_size, stream.duration_us, stream.modality)
+    return EventStream.trusted(changed, stream.sensor_size, stream.duration_us, stream.modality)
