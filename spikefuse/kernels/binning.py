@@ -125,6 +125,19 @@ def bin_events(
     return SpikeBatch.trusted(indptr, out, value, (n_steps, n_batch, n_addresses))
 
 
+def accumulate_events(
+    cells: np.ndarray[tuple[int], np.dtype[np.int64]], shape: tuple[int, ...]
+) -> torch.Tensor:
+    """Dense float32 tensor of ``shape`` that counts how often each flat cell occurs.
+
+    The short way to a dense training batch: equal to ``bin_events(...).to_dense()`` on the cells
+    ``(step * B + b) * N + address``, without building the sparse form first.
+    """
+    dense = torch.zeros(int(np.prod(shape)))
+    dense.index_add_(0, torch.from_numpy(cells), torch.ones(len(cells)))
+    return dense.view(shape)
+
+
 def _step_us(dt_ms: float) -> float:
     """Step length in microseconds, without the product's rounding: 4.03 * 1e3 is above 4030."""
     step_us = dt_ms * 1e3

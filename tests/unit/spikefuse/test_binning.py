@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from spikefuse.events import EVENT_DTYPE, EventStream
 from spikefuse.kernels import registry
-from spikefuse.kernels.binning import bin_events, bin_events_ref
+from spikefuse.kernels.binning import accumulate_events, bin_events, bin_events_ref
 from spikefuse.spikes import SpikeBatch
 
 SIZE = (3, 2, 2)
@@ -168,6 +168,14 @@ def test_errors_say_what_came() -> None:
         bin_events([stream], 1.0, counts="sum")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="streams must share one sensor_size"):
         bin_events([stream, EventStream.empty((3, 3, 2), 1, "vision")], 1.0)
+
+
+@given(cells=st.lists(st.integers(0, 23), max_size=60))
+def test_accumulate_is_bincount(cells) -> None:
+    dense = accumulate_events(np.array(cells, np.int64), (2, 3, 4))
+    expected = np.bincount(np.array(cells, np.int64), minlength=24).reshape(2, 3, 4)
+    assert dense.dtype == torch.float32
+    assert np.array_equal(dense.numpy(), expected)
 
 
 def same(a: SpikeBatch, b: SpikeBatch) -> bool:
