@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Literal
 
 PathKind = Literal["event", "dense", "frontend"]
+_WORD_BYTES = 4
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,11 @@ class PathCounts:
             weight_words=max(self.weight_words, other.weight_words),
             state_words=max(self.state_words, other.state_words),
         )
+
+    def with_bytes(self) -> PathCounts:
+        """The same counts with ``bytes_moved`` filled in."""
+        words = self.weight_reads + self.state_reads + self.state_writes + self.spikes_routed
+        return replace(self, bytes_moved=_WORD_BYTES * words)
 
 
 COUNT_FIELDS: tuple[str, ...] = tuple(

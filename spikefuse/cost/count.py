@@ -8,17 +8,34 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from spikefuse.cost.neuron_rules import count_neurons, count_trace
+from spikefuse.cost.synapse_rules import (
+    count_add,
+    count_constant,
+    count_delay,
+    count_pool,
+    count_synapses,
+)
+from spikefuse.cost.torch_rules import count_torch_layer
 from spikefuse.encoders.dropout import SpikeDropout
-from spikefuse.neurons import LIF, LIReadout
-from spikefuse.opcounts import COUNT_FIELDS, OpCounts, PathCounts
+from spikefuse.neurons import ALIF, LIF, CubaLIF, LIReadout
+from spikefuse.opcounts import OpCounts, PathCounts
 from spikefuse.spikes import SpikeBatch
-from spikefuse.synapses import EventConv2d, EventLinear
+from spikefuse.synapses import (
+    ConstantCurrent,
+    EventConv2d,
+    EventLinear,
+    SpikeAdd,
+    SpikeBatchNorm,
+    SpikeDelay,
+    SpikePool,
+    SpikeTrace,
+)
 
 Inputs = Tensor | SpikeBatch | tuple[Any, ...] | list[Any] | Mapping[str, Any]
 
 # Modules that move or mask data without arithmetic of their own at inference.
 _FREE = (nn.Dropout, nn.Flatten, nn.Identity, nn.ReLU, SpikeDropout)
-_WORD_BYTES = 4
 
 
 def count(model: nn.Module, inputs: Inputs, batch_dim: int | None = None) -> OpCounts:
@@ -30,7 +47,8 @@ def count(model: nn.Module, inputs: Inputs, batch_dim: int | None = None) -> OpC
         Built from our layers, or from torch's ``Linear``, ``Conv1d`` and ``Conv2d`` with
         activations that need no multiplication.
     inputs : Tensor, SpikeBatch, tuple of them, or mapping of modality to them
-        What ``model(inputs)`` takes (a tuple is unpacked). A SpikeBatch is given as dense.
+        What ``model(inputs)`` takes (a tuple is unpacked). A SpikeBatch is handed on as it is to a
+        model of ours (``batch_dim = 1``) and as dense to any other.
     batch_dim : int, optional
         Which dimension of the inputs is the batch: 1 for our time-major modules, 0 otherwise.
 
@@ -42,7 +60,8 @@ def count(model: nn.Module, inputs: Inputs, batch_dim: int | None = None) -> OpC
     Raises
     ------
     ValueError
-        If the inputs hold no tensor, or a layer has no counting rule (it is named).
+        If the inputs hold no tensor, or a layer has no counting rule or is a normalisation that is
+        not folded into its synapses (it is named).
 
     Notes
     -----
@@ -50,17 +69,24 @@ def count(model: nn.Module, inputs: Inputs, batch_dim: int | None = None) -> OpC
     non-zero weight in its true fan-out (fewer at borders). Other values are multiply-accumulates.
     In a torch layer, inputs of +1 and -1 count as accumulates only if every non-zero of the call
     is one of them (a spike tensor); otherwise each non-zero costs a multiply-accumulate. Biases
-    are not counted, as in NeuroBench.
+    are not counted, as in NeuroBench. A constant current is one accumulate per neuron and step.
 
     *Neurons.* Each step of each neuron is one update, active if its state or input is non-zero.
-    It reads and writes one word of state.
+    It reads and writes one word of state, two in CubaLIF and ALIF layers. Recurrent synapses are
+    event synapses, of the path ``<layer>.recurrent``: a spike drives its row one step later.
+
+    *Routing.* Pooling accumulates each spike into the windows it falls into, joining counts one
+    operation per spike of either branch. A delay writes each spike to a memory of one word per
+    address and step of delay, and reads it once. A trace is a neuron's state per address, and one
+    accumulate per spike.
 
     *Memory.* ``weight_reads`` assumes no reuse. A dense layer reads and writes its activations.
     """
-    prepared = _dense(inputs)
+    ours = getattr(model, "batch_dim", 0) == 1
+    prepared = inputs if ours else _dense(inputs)
     if batch_dim is None:
-        batch_dim = int(getattr(model, "batch_dim", 0))
-    n_samples = _first_tensor(prepared).shape[batch_dim]
+        batch_dim = 1 if ours else 0
+    n_samples = _first_spikes(prepared).shape[batch_dim]
     paths: dict[str, PathCounts] = {}
     modalities = tuple(getattr(model, "modalities", ()))
     handles = [
@@ -72,7 +98,7 @@ def count(model: nn.Module, inputs: Inputs, batch_dim: int | None = None) -> OpC
     model.eval()
     try:
         with torch.no_grad():
-            if isinstance(prepared, tuple):
+            if isinstance(prepared, tuple | list):
                 model(*prepared)
             else:
                 model(prepared)
@@ -88,144 +114,41 @@ def _hook(paths: dict[str, PathCounts], name: str, modalities: tuple[str, ...]) 
     modality = next((part for part in name.split(".") if part in modalities), "shared")
 
     def after(layer: nn.Module, args: tuple[Any, ...], output: Any) -> None:
-        if isinstance(layer, LIF | LIReadout):
-            path = _count_neurons(layer, args[0], modality)
-        elif isinstance(layer, EventLinear | EventConv2d):
-            path = _count_event_synapses(layer, args[0], modality)
-        elif isinstance(layer, nn.Linear | nn.Conv1d | nn.Conv2d):
-            path = _count_torch_layer(layer, args[0], output, modality)
-        else:
-            raise ValueError(
-                f"layer {name!r} of type {type(layer).__name__} has no counting rule; counted are "
-                "EventLinear, EventConv2d, LIF, LIReadout, Linear, Conv1d and Conv2d"
-            )
-        paths[name] = paths[name].joined(path) if name in paths else path
+        for part, path in _paths_of(layer, name, args, output, modality).items():
+            counted, where = path.with_bytes(), name + part
+            paths[where] = paths[where].joined(counted) if where in paths else counted
 
     return after
 
 
-def _count_event_synapses(
-    layer: EventLinear | EventConv2d, spikes: Tensor, modality: str
-) -> PathCounts:
-    """Fan-out of every input event of one event layer."""
-    spikes = spikes.detach().double()
-    whole = (spikes > 0) & (spikes == spikes.floor())
-    events = torch.where(whole, spikes, 0.0)
-    graded = ((spikes != 0) & ~whole).double()
-    acs = _fan_out(layer, events, pruned=True)
-    macs = _fan_out(layer, graded, pruned=True)
-    reads = _fan_out(layer, events + graded, pruned=False)
-    dense = _fan_out(layer, torch.ones_like(spikes[:1, :1]), pruned=False)
-    return _with_bytes(
-        PathCounts(
-            effective_acs=acs,
-            effective_macs=macs,
-            dense_macs=dense * spikes.shape[0] * spikes.shape[1],
-            spikes_routed=int((events + graded).sum()),
-            weight_reads=reads,
-            weight_words=layer.weight.numel(),
-            kind="event",
-            modality=modality,
-        )
-    )
-
-
-def _fan_out(layer: EventLinear | EventConv2d, events: Tensor, pruned: bool) -> int:
-    """Sum over events of the number of (non-zero, if ``pruned``) weights each one drives."""
-    weight = layer.weight.detach()
-    used = (weight != 0).double() if pruned else torch.ones_like(weight, dtype=torch.float64)
-    if isinstance(layer, EventLinear):
-        return int((events.sum((0, 1)) * used.sum(1)).sum())
-    # Convolution is linear: the sum over time and batch is convolved once.
-    maps = events.sum((0, 1)).reshape(1, *layer.in_shape)
-    return int(
-        torch.nn.functional.conv2d(maps, used, stride=layer.stride, padding=layer.padding)
-        .sum()
-        .round()
-    )
-
-
-def _count_torch_layer(
-    layer: nn.Linear | nn.Conv1d | nn.Conv2d, x: Tensor, output: Tensor, modality: str
-) -> PathCounts:
-    """Effective and dense operations of a torch layer, borders and pruned weights exact."""
-    x = x.detach()
-    nonzero = (x != 0).double()
-    is_spikes = bool(((x == 0) | (x.abs() == 1)).all())
-    effective = int(_with_binary_weight(layer, nonzero, pruned=True).sum().round())
-    dense = int(_with_binary_weight(layer, torch.ones_like(nonzero), pruned=False).sum().round())
-    return _with_bytes(
-        PathCounts(
-            effective_acs=effective if is_spikes else 0,
-            effective_macs=0 if is_spikes else effective,
-            dense_macs=dense,
-            weight_reads=dense,
-            state_reads=x.numel(),
-            state_writes=output.numel(),
-            weight_words=layer.weight.numel(),
-            state_words=(x.numel() + output.numel()) // max(len(x), 1),
-            kind="dense",
-            modality=modality,
-        )
-    )
-
-
-def _with_binary_weight(
-    layer: nn.Linear | nn.Conv1d | nn.Conv2d, x: Tensor, pruned: bool
-) -> Tensor:
-    """The layer's own arithmetic with weights of 0 and 1 and no bias, in float64 (exact here)."""
-    weight = layer.weight.detach()
-    used = (weight != 0).double() if pruned else torch.ones_like(weight, dtype=torch.float64)
-    if isinstance(layer, nn.Linear):
-        return torch.nn.functional.linear(x, used)
-    convolve = (
-        torch.nn.functional.conv1d if isinstance(layer, nn.Conv1d) else torch.nn.functional.conv2d
-    )
-    if layer.padding_mode != "zeros" or isinstance(layer.padding, str):
+def _paths_of(
+    layer: nn.Module, name: str, args: tuple[Any, ...], output: Any, modality: str
+) -> dict[str, PathCounts]:
+    """What one call of a layer did: ``""`` for the layer itself, a suffix for a part of it."""
+    if isinstance(layer, LIF | CubaLIF | ALIF | LIReadout):
+        return count_neurons(layer, args, output, modality)
+    if isinstance(layer, SpikeTrace):
+        return count_trace(layer, args, output, modality)
+    if isinstance(layer, EventLinear | EventConv2d):
+        return {"": count_synapses(layer, args, modality)}
+    if isinstance(layer, SpikePool):
+        return {"": count_pool(layer, args, modality)}
+    if isinstance(layer, SpikeAdd):
+        return {"": count_add(layer, args, modality)}
+    if isinstance(layer, SpikeDelay):
+        return {"": count_delay(layer, args, output, modality)}
+    if isinstance(layer, ConstantCurrent):
+        return {"": count_constant(layer, args, output, modality)}
+    if isinstance(layer, nn.Linear | nn.Conv1d | nn.Conv2d):
+        return {"": count_torch_layer(layer, args, output, modality)}
+    if isinstance(layer, SpikeBatchNorm):
         raise ValueError(
-            "padding of a counted convolution must be numeric zero padding, got "
-            f"{layer.padding!r} ({layer.padding_mode})"
+            f"layer {name!r} must be folded into its synapses before counting "
+            "(SpikeBatchNorm.fold), got a SpikeBatchNorm that runs"
         )
-    options: dict[str, Any] = {
-        "stride": layer.stride,
-        "padding": layer.padding,
-        "dilation": layer.dilation,
-        "groups": layer.groups,
-    }
-    result: Tensor = convolve(x, used, **options)
-    return result
-
-
-def _count_neurons(layer: LIF | LIReadout, current: Tensor, modality: str) -> PathCounts:
-    """Updates of a neuron layer, one per neuron and step."""
-    current = current.detach()
-    active = layer.count_active(current)
-    updates = current.numel()
-    return _with_bytes(
-        PathCounts(
-            neuron_updates_active=active,
-            neuron_updates_idle=updates - active,
-            state_reads=updates,
-            state_writes=updates,
-            state_words=current.shape[2],
-            kind="event",
-            modality=modality,
-        )
-    )
-
-
-def _with_bytes(path: PathCounts) -> PathCounts:
-    """The same counts with ``bytes_moved`` filled in."""
-    words = path.weight_reads + path.state_reads + path.state_writes + path.spikes_routed
-    moved = {name: getattr(path, name) for name in COUNT_FIELDS} | {
-        "bytes_moved": _WORD_BYTES * words
-    }
-    return PathCounts(
-        **moved,
-        weight_words=path.weight_words,
-        state_words=path.state_words,
-        kind=path.kind,
-        modality=path.modality,
+    raise ValueError(
+        f"layer {name!r} of type {type(layer).__name__} has no counting rule; counted are the "
+        "layers of spikefuse.synapses and spikefuse.neurons, Linear, Conv1d and Conv2d"
     )
 
 
@@ -247,11 +170,11 @@ def _dense(inputs: Any) -> Any:
     return inputs
 
 
-def _first_tensor(inputs: Any) -> Tensor:
-    """Any tensor of the inputs; all of them share the batch size."""
-    if isinstance(inputs, Tensor):
+def _first_spikes(inputs: Any) -> Tensor | SpikeBatch:
+    """Any of the inputs; all of them share the batch size."""
+    if isinstance(inputs, Tensor | SpikeBatch):
         return inputs
     values = list(inputs.values()) if isinstance(inputs, Mapping) else list(inputs or ())
     if not values:
         raise ValueError("inputs must hold at least one tensor, got none")
-    return _first_tensor(values[0])
+    return _first_spikes(values[0])

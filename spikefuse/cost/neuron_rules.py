@@ -1,0 +1,102 @@
+"""What neurons and traces execute: updates of their state, and spikes that come back to them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from spikefuse.cost.messages import messages_of
+from spikefuse.cost.synapse_rules import count_recurrent
+from spikefuse.neurons import ALIF, LIF, CubaLIF, LIReadout
+from spikefuse.opcounts import PathCounts
+from spikefuse.synapses import SpikeTrace
+
+SpikingNeurons = LIF | CubaLIF | ALIF
+
+
+def count_neurons(
+    layer: SpikingNeurons | LIReadout, args: tuple[Any, ...], output: Any, modality: str
+) -> dict[str, PathCounts]:
+    """Updates of a layer, one per neuron and step, and its recurrent synapses as a path apart."""
+    current: Tensor = args[0].detach()
+    words = 2 if isinstance(layer, CubaLIF | ALIF) else 1
+    if isinstance(layer, LIReadout) or layer.recurrent_weight is None:
+        active = layer.count_active(current)
+        return {"": _updates(current, active, words, modality)}
+    state = args[1] if len(args) > 1 else None
+    arriving = _one_step_later(output[0].detach(), state)
+    weight = layer.recurrent_weight.detach()
+    back = count_recurrent(
+        weight, messages_of(arriving), current.shape[0] * current.shape[1], modality
+    )
+    active = _active_recurrent(layer, current + arriving @ weight, output[0].detach(), state)
+    return {"": _updates(current, active, words, modality), ".recurrent": back}
+
+
+def count_trace(
+    _: SpikeTrace, args: tuple[Any, ...], output: Any, modality: str
+) -> dict[str, PathCounts]:
+    """A trace is a leaky state per address: an update each step, an accumulate per spike."""
+    sent = messages_of(args[0])
+    trace: Tensor = output[0]
+    before = trace.roll(1, 0)
+    before[0] = 0.0 if len(args) < 2 or args[1] is None else args[1]
+    # What arrived is in the trace of the same step; traces only ever cancel with negative input.
+    active = int(((before != 0) | (trace != 0)).sum())
+    path = _updates(trace, active, 1, modality)
+    return {"": path, ".input": _accumulated(sent.total, trace.numel(), modality)}
+
+
+def _accumulated(n_messages: int, cells: int, modality: str) -> PathCounts:
+    """One accumulate per message, without a weight."""
+    return PathCounts(
+        effective_acs=n_messages, dense_macs=cells, spikes_routed=n_messages, modality=modality
+    )
+
+
+def _updates(current: Tensor, active: int, words: int, modality: str) -> PathCounts:
+    """Neuron-steps, each of which reads and writes ``words`` words of state."""
+    updates = current.numel()
+    return PathCounts(
+        neuron_updates_active=active,
+        neuron_updates_idle=updates - active,
+        state_reads=words * updates,
+        state_writes=words * updates,
+        state_words=words * current.shape[2],
+        modality=modality,
+    )
+
+
+def _one_step_later(spikes: Tensor, state: Any) -> Tensor:
+    """Spikes ``[T, B, N]`` when they reach the layer again; those of the last step do so later."""
+    arriving = spikes.roll(1, 0)
+    arriving[0] = 0.0 if state is None or state.s is None else state.s
+    return arriving
+
+
+def _active_recurrent(layer: SpikingNeurons, drive: Tensor, spikes: Tensor, state: Any) -> int:
+    """Neuron-steps whose state or input (recurrent input included) is non-zero.
+
+    The spikes are those of the run, so no threshold is asked again.
+    """
+    rest = torch.zeros_like(drive[0])
+    v = rest if state is None else state.v
+    i = rest if state is None or not isinstance(layer, CubaLIF) else state.i
+    a = rest if state is None or not isinstance(layer, ALIF) else state.a
+    beta, p = layer.beta().detach(), layer.params
+    n_active = 0
+    for x, s in zip(drive.unbind(0), spikes.unbind(0), strict=True):
+        seen = (x != 0) | (v != 0)
+        if isinstance(layer, CubaLIF):
+            i = layer.alpha().detach() * i
+            seen |= i != 0
+            i = x = i + x
+        elif isinstance(layer, ALIF):
+            seen |= layer.params.kappa * a != 0
+            a = layer.rho().detach() * a + s
+        n_active += int(seen.sum())
+        v = beta * v + x
+        v = v * (1.0 - s) if p.reset == "zero" else v - p.threshold * s
+    return n_active

@@ -1,0 +1,142 @@
+"""What event-driven synapses execute, and what routes spikes between them without weights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from spikefuse.cost.messages import Messages, Spikes, messages_of, n_rows
+from spikefuse.opcounts import PathCounts
+from spikefuse.spikes import SpikeBatch
+from spikefuse.synapses import (
+    ConstantCurrent,
+    EventConv2d,
+    EventLinear,
+    SpikeAdd,
+    SpikeDelay,
+    SpikePool,
+)
+
+
+def count_synapses(
+    layer: EventLinear | EventConv2d, args: tuple[Any, ...], modality: str
+) -> PathCounts:
+    """Fan-out of every input event of one layer."""
+    spikes: Spikes = args[0]
+    sent = messages_of(spikes)
+    ones = torch.ones_like(sent.whole)
+    return PathCounts(
+        effective_acs=_fan_out(layer, sent.whole, pruned=True),
+        effective_macs=_fan_out(layer, sent.graded, pruned=True),
+        dense_macs=_fan_out(layer, ones, pruned=False) * n_rows(spikes),
+        spikes_routed=sent.total,
+        weight_reads=_fan_out(layer, sent.all, pruned=False),
+        weight_words=layer.weight.numel(),
+        modality=modality,
+    )
+
+
+def _fan_out(layer: EventLinear | EventConv2d, sent: Tensor, pruned: bool) -> int:
+    """Sum over messages [n_in] of the number of (non-zero, if ``pruned``) weights each drives."""
+    weight = layer.weight.detach()
+    used = (weight != 0).double() if pruned else torch.ones_like(weight, dtype=torch.float64)
+    if isinstance(layer, EventLinear):
+        return int((sent * used.sum(1)).sum())
+    # Convolution is linear: the sum over time and batch is convolved once.
+    maps = sent.reshape(1, *layer.in_shape)
+    return int(
+        torch.nn.functional.conv2d(maps, used, stride=layer.stride, padding=layer.padding)
+        .sum()
+        .round()
+    )
+
+
+def count_recurrent(weight: Tensor, sent: Messages, rows: int, modality: str) -> PathCounts:
+    """Recurrent synapses ``[n, n]``: one row of weights for every spike that comes back."""
+    used = (weight.detach() != 0).double().sum(1)
+    n_messages, n_out = sent.total, weight.shape[1]
+    return PathCounts(
+        effective_acs=int((sent.all * used).sum()),
+        dense_macs=weight.numel() * rows,
+        spikes_routed=n_messages,
+        weight_reads=n_messages * n_out,
+        weight_words=weight.numel(),
+        modality=modality,
+    )
+
+
+def count_pool(layer: SpikePool, args: tuple[Any, ...], modality: str) -> PathCounts:
+    """One accumulate per message and window that it falls into; there are no weights to read."""
+    spikes: Spikes = args[0]
+    sent = messages_of(spikes)
+    (rows, columns), (down, across) = layer.kernel, layer.stride
+    maps = sent.all.reshape(layer.in_shape[0], 1, *layer.in_shape[1:])
+    window = torch.ones(1, 1, rows, columns, dtype=torch.float64)
+    pooled = torch.nn.functional.conv2d(maps, window, stride=(down, across))
+    return PathCounts(
+        effective_acs=int(pooled.sum()),
+        dense_macs=layer.n_out * rows * columns * n_rows(spikes),
+        spikes_routed=sent.total,
+        modality=modality,
+    )
+
+
+def count_add(_: SpikeAdd, args: tuple[Any, ...], modality: str) -> PathCounts:
+    """One operation, an accumulate or its logical twin, per message of either branch."""
+    n_messages = sum(messages_of(branch).total for branch in args[:2])
+    cells = n_rows(args[0]) * args[0].shape[2]
+    return PathCounts(
+        effective_acs=n_messages,
+        dense_macs=2 * cells,
+        spikes_routed=n_messages,
+        modality=modality,
+    )
+
+
+def count_delay(layer: SpikeDelay, args: tuple[Any, ...], output: Any, modality: str) -> PathCounts:
+    """A delayed message is written into the delay memory and read out; no arithmetic.
+
+    The memory is that of a clocked line: one word per address and step of delay. Messages without
+    delay pass by. What is still under way at the end has not been read.
+    """
+    spikes: Spikes = args[0]
+    delays = delays_of(layer, spikes.shape[2])
+    waits = delays > 0
+    delayed: Spikes = output[0]
+    return PathCounts(
+        spikes_routed=messages_of(spikes).total,
+        state_writes=_stored(spikes, waits),
+        state_reads=_stored(delayed, waits),
+        state_words=int(delays.sum()),
+        modality=modality,
+    )
+
+
+def delays_of(layer: SpikeDelay, n: int) -> Tensor:
+    """Steps of delay of every address, int64 [n]."""
+    steps = torch.tensor(layer.steps)
+    if layer.sizes is not None:
+        return steps.repeat_interleave(torch.tensor(layer.sizes))
+    return steps.expand(n)
+
+
+def _stored(spikes: Spikes, waits: Tensor) -> int:
+    """Cells with a message at addresses that wait; one word holds its amplitude."""
+    if isinstance(spikes, SpikeBatch):
+        return int(waits[spikes.index.long()].sum())
+    return int(((spikes != 0) & waits).sum())
+
+
+def count_constant(
+    layer: ConstantCurrent, args: tuple[Any, ...], output: Tensor, modality: str
+) -> PathCounts:
+    """One accumulate and one weight read per neuron and step, spikes or not."""
+    return PathCounts(
+        effective_acs=output.numel(),
+        dense_macs=output.numel(),
+        weight_reads=output.numel(),
+        weight_words=layer.shift.numel(),
+        modality=modality,
+    )
