@@ -26,10 +26,11 @@ def product_kernel(op: str, backend: str, name: str) -> Callable[..., Any]:
 @cache
 def simd_works() -> bool:
     """Whether the intrinsics compile with the installed numba; if not, a warning says so once."""
-    out, one = np.zeros(16, np.float32), np.zeros(1, np.int32)
+    out, ptr, index = np.zeros(16, np.float32), np.array([0, 1], np.int32), np.zeros(1, np.int32)
     try:
-        gather = import_module(_SIMD).gather_row
-        gather(out, 0, np.ones(16, np.float32), 0, 16, one, None, 0, 1, 16)
+        # A kernel that products call too: where it is in numba's cache this costs nothing.
+        rows = import_module(_SIMD).event_rows
+        rows(ptr, index, None, np.ones(16, np.float32), 16, 16, 16, out, 16)
     except Exception as error:  # whatever an unknown version of llvmlite raises
         warnings.warn(
             f"the SIMD kernels do not compile here, plain loops take over (half as fast): {error}",

@@ -263,7 +263,7 @@ def test_a_failing_intrinsic_is_announced_and_plain_loops_take_over(
     def broken(*args: object) -> None:
         raise NotImplementedError("no such instruction")
 
-    monkeypatch.setattr(kernels, "gather_row", broken)
+    monkeypatch.setattr(kernels, "event_rows", broken)
     monkeypatch.setattr(kernels, "event_rows", broken)
     launch.simd_works.cache_clear()
     try:
