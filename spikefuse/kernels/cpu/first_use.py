@@ -20,8 +20,8 @@ class _Announcer(event.Listener):
 
     def on_start(self, event: Any) -> None:
         """Say it before the first kernel of ours is compiled."""
-        ours = event.data["dispatcher"].py_func.__module__.startswith(_PACKAGE)
-        if self.said or not ours or "ignore" in sys.warnoptions:
+        module = event.data["dispatcher"].py_func.__module__ or ""
+        if self.said or not module.startswith(_PACKAGE) or "ignore" in sys.warnoptions:
             return
         self.said = True
         _LOG.warning(

@@ -54,5 +54,11 @@ def test_nothing_where_warnings_are_off_or_the_log_is_quiet(tmp_path: Path) -> N
 
 
 def test_nothing_about_the_kernels_of_others(tmp_path: Path) -> None:
-    code = "import spikefuse.kernels.cpu, numba\nassert numba.njit(lambda x: x + 1)(1) == 2"
+    code = (
+        "import spikefuse.kernels.cpu, numba\n"
+        "f = lambda x: x + 1\n"
+        "assert numba.njit(f)(1) == 2\n"
+        "f.__module__ = None\n"  # as functions that numba writes itself
+        "assert numba.njit(f)(1.0) == 2"
+    )
     assert stderr_of(tmp_path, code=code) == ""

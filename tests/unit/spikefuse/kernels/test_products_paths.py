@@ -23,6 +23,7 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Names of the kernels in the order in which they ran."""
     from spikefuse.kernels.cpu import products as kernels
 
+    launch.simd_works()  # its probe is one of the kernels; it runs once in a process
     calls: list[str] = []
     for owner, names in ((kernels, KERNELS), (packing, ("_pack",))):
         for name in names:
