@@ -1,0 +1,1 @@
+"""Loops of the sensors, compiled by numba; imported inside functions only."""
