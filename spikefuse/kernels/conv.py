@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn import functional
-from torch.nn.grad import conv2d_input, conv2d_weight
+from torch.nn.grad import conv2d_weight
 
 from spikefuse.kernels import buffers, conv_crossover, eager, registry
 from spikefuse.kernels.compaction import compact, expand
@@ -325,12 +325,8 @@ def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         )
     elif ctx.needs_input_grad[0]:
         geometry = geometry_from(ctx.weight_shape, in_shape, stride, padding)
-        n_rows = shape[0] * shape[1]
-        maps = grad.reshape(n_rows, *geometry.out_shape)
-        d_maps = conv2d_input(  # type: ignore[no-untyped-call]
-            [n_rows, *in_shape], weight, maps, stride, padding
-        )
-        d_spikes = d_maps.reshape(shape)
+        maps = grad.reshape(shape[0] * shape[1], *geometry.out_shape)
+        d_spikes = _transposed(maps, weight, geometry).reshape(shape)
     return d_spikes, None, None, None, d_weight, *(None,) * 8
 
 
@@ -345,6 +341,31 @@ def _dense(
     maps = spikes.reshape(n_steps * n_batch, *in_shape)
     out = functional.conv2d(maps, weight, stride=stride, padding=padding)
     return out.reshape(n_steps, n_batch, out.shape[1] * out.shape[2] * out.shape[3])
+
+
+def _transposed(grad: Tensor, weight: Tensor, geometry: ConvGeometry) -> Tensor:
+    """Gradient of the input maps, all of it: the transposed convolution.
+
+    `torch.nn.grad.conv2d_input` is the same, but first copies an input that it does not read.
+    """
+    if max(geometry.stride) > 1:
+        # Strided, channels side by side are up to twice as fast.
+        grad = grad.contiguous(memory_format=torch.channels_last)
+        weight = weight.contiguous(memory_format=torch.channels_last)
+    rest = [
+        size + 2 * pad - (place - 1) * step - taps
+        for size, pad, place, step, taps in zip(
+            geometry.in_shape[1:],
+            geometry.padding,
+            geometry.out_shape[1:],
+            geometry.stride,
+            geometry.kernel,
+            strict=True,
+        )
+    ]
+    return functional.conv_transpose2d(
+        grad, weight, stride=geometry.stride, padding=geometry.padding, output_padding=rest
+    )
 
 
 def _events(

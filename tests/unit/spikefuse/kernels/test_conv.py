@@ -160,7 +160,7 @@ def test_few_events_take_the_kernel_and_many_the_dense_product(
 
 def test_the_input_gradient_is_left_out_where_nobody_asks(monkeypatch: pytest.MonkeyPatch) -> None:
     dense, weight, rest = case(GEOMETRIES[0], 0.01)
-    monkeypatch.setattr(conv, "conv2d_input", None)  # any use would fail
+    monkeypatch.setattr(conv, "_transposed", None)  # any use would fail
     event_conv2d(dense, weight.requires_grad_(), *rest, backend="numba").sum().backward()
     assert weight.grad is not None
 
