@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
+from experiments.bench.commands import bench
 from spikefuse.errors import ConfigError, SpikefuseError
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+app.add_typer(bench)
 
 ConfigOption = Annotated[
     str | None, typer.Option("--config", help="A TOML file, or the name of a packaged recipe.")

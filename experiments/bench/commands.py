@@ -1,0 +1,147 @@
+"""``spikefuse bench``: one command per group of rows, and the page written from their figures."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from spikefuse.errors import ConfigError
+
+bench = typer.Typer(
+    name="bench",
+    help="Time the kernels, layers and networks against other libraries and the machine's limit.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+PeersOption = Annotated[
+    bool, typer.Option("--peers", help="Also run scipy, torch.sparse, snnTorch, Norse and so on.")
+]
+QuickOption = Annotated[
+    bool, typer.Option("--quick", help="Small shapes, few rounds: a test, no figures.")
+]
+RoundsOption = Annotated[int, typer.Option("--rounds", min=3, help="Rounds; 7 or more.")]
+OnlyOption = Annotated[str, typer.Option("--only", help="Only rows whose name contains this.")]
+JsonOption = Annotated[Path | None, typer.Option("--json", help="Also write all samples here.")]
+DataOption = Annotated[
+    Path | None, typer.Option("--data-root", help="Real recordings for the training rows.")
+]
+
+
+@bench.command()
+def kernels(
+    peers: PeersOption = False,
+    quick: QuickOption = False,
+    rounds: RoundsOption = 9,
+    only: OnlyOption = "",
+    json_path: JsonOption = None,
+) -> None:
+    """Products, weight gradients, convolutions, compaction, binning, growth, threads."""
+    _run("kernels", peers, quick, rounds, only, json_path)
+
+
+@bench.command()
+def layers(
+    peers: PeersOption = False,
+    quick: QuickOption = False,
+    rounds: RoundsOption = 9,
+    only: OnlyOption = "",
+    json_path: JsonOption = None,
+) -> None:
+    """Linear + LIF with its peak memory, event-driven layers."""
+    _run("layers", peers, quick, rounds, only, json_path)
+
+
+@bench.command()
+def network(
+    peers: PeersOption = False,
+    quick: QuickOption = False,
+    rounds: RoundsOption = 9,
+    only: OnlyOption = "",
+    json_path: JsonOption = None,
+    data_root: DataOption = None,
+) -> None:
+    """Three-layer inference, and training of the fusion model."""
+    _run("network", peers, quick, rounds, only, json_path, data_root)
+
+
+@bench.command()
+def neurons(
+    peers: PeersOption = False,
+    quick: QuickOption = False,
+    rounds: RoundsOption = 9,
+    only: OnlyOption = "",
+    json_path: JsonOption = None,
+) -> None:
+    """LIF forward and backward, synaptic, adaptive, readout and recurrent neurons."""
+    _run("neurons", peers, quick, rounds, only, json_path)
+
+
+@bench.command()
+def report(
+    results: Annotated[list[Path], typer.Argument(help="JSON files of the other commands.")],
+    out: Annotated[Path, typer.Option("--out", help="The page to write.")] = Path(
+        "docs/performance.md"
+    ),
+) -> None:
+    """Write the tables as a page."""
+    from experiments.bench.report import write_report
+
+    write_report(results, out)
+    Console().print(f"page: {out}", highlight=False, soft_wrap=True)
+
+
+def _run(
+    group: str,
+    peers: bool,
+    quick: bool,
+    rounds: int,
+    only: str,
+    json_path: Path | None,
+    data_root: Path | None = None,
+) -> None:
+    """One group, its rows as they come."""
+    # Before torch starts: libraries read these once.
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ[name] = "1"
+    if data_root is not None and not data_root.is_dir():
+        raise ConfigError(f"--data-root must be a folder, got {data_root}")
+    from experiments.bench.peers import describe, present
+    from experiments.bench.rows import Setting
+    from experiments.bench.show import row_lines
+    from experiments.bench.suite import run_group
+    from experiments.console import ConsoleReporter
+    from experiments.files import write_text
+
+    console = Console()
+    setting = Setting(
+        present() if peers else frozenset(),
+        quick,
+        3 if quick else rounds,
+        1.0 if quick else 20.0,
+        data_root,
+    )
+    if peers:
+        for name, told in describe().items():
+            if told.startswith("absent"):
+                console.print(f"{name} is {told}", markup=False, highlight=False)
+    n_done = 0
+
+    def on_row(result: dict[str, Any]) -> None:
+        nonlocal n_done
+        n_done += 1
+        for line in row_lines(result):
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
+        if console.is_terminal:
+            reporter.stage(f"{group}: {n_done} rows done")
+
+    with ConsoleReporter(console) as reporter:
+        reporter.stage(f"{group}: one thread, processor time, {setting.rounds} rounds")
+        result = run_group(group, setting, on_row, lambda name: only in name)
+    if json_path is not None:
+        write_text(json_path, json.dumps(result, indent=1, allow_nan=False) + "\n")

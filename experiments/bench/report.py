@@ -1,0 +1,231 @@
+"""The performance page: tables from the JSON files, text from a template."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from experiments.bench.show import figure, verdict
+from experiments.bench.titles import TITLES
+from experiments.files import write_text
+from spikefuse.errors import DataError
+
+Result = Mapping[str, Any]
+
+
+def write_report(paths: Sequence[Path], out: Path) -> None:
+    """Write the page.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+        What the benchmark commands wrote; a group given twice is taken from the last file.
+    out : Path
+
+    Raises
+    ------
+    DataError
+        If a file is missing or is no result of these commands.
+    """
+    found = [_read(path) for path in paths]
+    by_group = {result["group"]: result for result in found}
+    results = [by_group[name] for name in TITLES if name in by_group]
+    write_text(out, render(results))
+
+
+def render(results: Sequence[Result]) -> str:
+    """The page as Markdown.
+
+    Parameters
+    ----------
+    results : sequence of dict
+        One for each group.
+    """
+    import jinja2
+
+    template = resources.files("experiments.bench") / "performance.md.j2"
+    environment = jinja2.Environment(
+        undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False
+    )
+    page = environment.from_string(template.read_text(encoding="utf-8")).render(
+        results=results,
+        machine=results[0]["machine"],
+        setting=results[0]["setting"],
+        titles=TITLES,
+        targets=target_table(results),
+        bandwidth=bandwidth_table(results),
+        tables={result["group"]: row_tables(result["rows"]) for result in results},
+    )
+    return page.rstrip() + "\n"
+
+
+def target_table(results: Sequence[Result]) -> str:
+    """Every target with the lowest and the highest value over the rows it judges."""
+    judged: dict[str, list[tuple[str, Result]]] = {}
+    for result in results:
+        for row in result["rows"]:
+            for name, target in row["targets"].items():
+                judged.setdefault(name, []).append((row["name"], target))
+    lines = []
+    for found in judged.values():
+        of = found[0][1]
+        values = sorted(t["value"] for _, t in found if t["value"] is not None)
+        if not values:
+            lines.append(
+                [of["work"], "not judged", _number(of["at_least"]), _number(of["aim"]), ""]
+            )
+            continue
+        span = figure(values[0])
+        if len(values) > 1:
+            span += f" to {figure(values[-1])}"
+        missed = [row for row, t in found if t["met"] is False]
+        lines.append(
+            [
+                of["work"],
+                span,
+                f"{_number(of['at_least'])} {_share(found, 'met')}".strip(),
+                f"{_number(of['aim'])} {_share(found, 'aim_met')}".strip(),
+                "; ".join(missed) if len(missed) <= 4 else f"{len(missed)} rows, see below",
+            ]
+        )
+    return _table(["work", "measured", "at least", "aim", "missed in"], lines)
+
+
+def bandwidth_table(results: Sequence[Result]) -> str:
+    """Bandwidth of one thread in each run."""
+    sets = [(b["set_kib"], b["kind"]) for b in results[0]["bandwidth"]]
+    header = ["run", *(f"{kind} {kib / 1024:g} MiB" for kib, kind in sets)]
+    lines = []
+    for result in results:
+        cells = [figure(b["gb_per_s"]["median"]) for b in result["bandwidth"]]
+        lines.append([result["group"], *cells])
+    return _table(header, lines)
+
+
+def row_tables(rows: Sequence[Result]) -> list[str]:
+    """One table for each stretch of rows with the same contenders."""
+    tables = []
+    for names, stretch in groupby(rows, key=_contenders):
+        kept = list(stretch)
+        tables.append(_rows_table(names, kept) if names else _failures(kept))
+    return tables
+
+
+def _rows_table(names: tuple[str, ...], rows: list[Result]) -> str:
+    """Rows with the same contenders: ours in its unit, the others as ratios."""
+    floor = any("floor" in row for row in rows)
+    header = ["work", f"{names[0]} ({rows[0]['unit']})", *names[1:]]
+    header += ["over the floor (MB)"] if floor else []
+    lines = []
+    for row in rows:
+        line = [row["name"]]
+        for entry in row["contenders"]:
+            line.append(_cell(entry, row["ours"]))
+        if floor:
+            line.append(
+                f"{row['floor']['ours_over_floor']:.2f} ({row['floor']['moved_bytes'] / 1e6:.3g})"
+                if "floor" in row
+                else ""
+            )
+        lines.append([*line, "; ".join([*_verdicts(row), *_remarks(row["facts"])])])
+    return _table([*header, "target, remarks"], lines)
+
+
+def _failures(rows: list[Result]) -> str:
+    """Rows that could not be timed."""
+    return _table(["work", "failed"], [[row["name"], row["error"]] for row in rows])
+
+
+def _contenders(row: Result) -> tuple[str, ...]:
+    """Names of a row's contenders; none if the row failed."""
+    return tuple(entry["name"] for entry in row["contenders"])
+
+
+def _cell(entry: Result, ours: str) -> str:
+    """A time with its quartiles, or a ratio with its."""
+    if "error" in entry:
+        return f"failed: {entry['error']}"
+    if entry["name"] == ours:
+        time = entry["time"]
+        return f"{figure(time['median'])} [{figure(time['q1'])}, {figure(time['q3'])}]"
+    ratio = entry["ratio"]
+    return f"{ratio['median']:.2f}x [{ratio['q1']:.2f}, {ratio['q3']:.2f}]"
+
+
+def _verdicts(row: Result) -> list[str]:
+    """Short verdicts of a row's targets."""
+    told = []
+    for target in row["targets"].values():
+        if target["value"] is None:
+            told.append(f"not judged (needs {' or '.join(target['against'])})")
+            continue
+        parts = []
+        if target["at_least"] is not None:
+            parts.append(f"at least {target['at_least']:g} {verdict(target['met'])}")
+        if target["aim"] is not None:
+            parts.append(f"aim {target['aim']:g} {verdict(target['aim_met'])}")
+        if target["floor_met"] is not None:
+            parts.append(f"floor {target['floor_at_most']:g} {verdict(target['floor_met'])}")
+        against = f" against {' / '.join(target['against'])}" if target["against"] else ""
+        unit = "x" if target["metric"] == "ratio" else f" ({target['metric']})"
+        told.append(f"{figure(target['value'])}{unit}{against}: {', '.join(parts)}")
+    return told
+
+
+def _remarks(facts: Mapping[str, Any]) -> list[str]:
+    """Facts that a reader needs beside the time."""
+    told = []
+    if "row_gb_per_s" in facts:
+        told.append(f"{facts['row_gb_per_s']:.0f} GB/s of weight rows")
+    if "firing" in facts:
+        told.append(f"firing {facts['firing']:.1%}")
+    if "rates" in facts:
+        told.append("layers fire " + ", ".join(f"{rate:.1%}" for rate in facts["rates"]))
+    if "r_squared" in facts:
+        told.append(
+            f"{facts['ns_per_event']:.3g} ns an event, intercept {facts['intercept_ms']:.3g} ms"
+        )
+    if "one tensor MiB" in facts:
+        told.append(f"one [T, B, N] tensor is {facts['one tensor MiB']:.3g} MiB")
+    if "input" in facts:
+        told.append(f"{facts['samples']} samples, {facts['batches']} batches; {facts['input']}")
+    return told
+
+
+def _share(found: list[tuple[str, Result]], key: str) -> str:
+    """How many rows reached it."""
+    verdicts = [target[key] for _, target in found if target[key] is not None]
+    if not verdicts:
+        return ""
+    if all(verdicts):
+        return "(met)"
+    return f"(met in {sum(verdicts)} of {len(verdicts)})" if any(verdicts) else "(MISSED)"
+
+
+def _number(value: float | None) -> str:
+    """A target, or nothing."""
+    return "" if value is None else f"{value:g}"
+
+
+def _table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    """A table in Markdown."""
+    clean = [[cell.replace("|", "/").replace("\n", " ") for cell in line] for line in lines]
+    rows = [list(header), ["---"] * len(header), *clean]
+    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+
+
+def _read(path: Path) -> Result:
+    """One result file."""
+    if not path.is_file():
+        raise DataError(f"results must be JSON files of spikefuse bench, got {path}")
+    try:
+        result: Result = json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise DataError(f"{path} must be JSON, got an error: {error}") from error
+    if not isinstance(result, dict) or result.get("group") not in TITLES or "rows" not in result:
+        raise DataError(f"{path} must be a result of spikefuse bench, got other JSON")
+    return result

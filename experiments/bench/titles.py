@@ -1,0 +1,10 @@
+"""Groups of rows in the order of the page; apart from the rows, so that a page needs no torch."""
+
+from __future__ import annotations
+
+TITLES = {
+    "neurons": "Neurons",
+    "kernels": "Kernels",
+    "layers": "Layers",
+    "network": "Networks and training",
+}
