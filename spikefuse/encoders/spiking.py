@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import math
+
 from torch import Tensor, nn
 
 from spikefuse.encoders.dropout import SpikeDropout
 from spikefuse.encoders.spec import ModalitySpec
+from spikefuse.kernels import eager
+from spikefuse.kernels.band import near_threshold
+from spikefuse.kernels.compaction import compact
 from spikefuse.neurons import LIF, LIFParams
 from spikefuse.spikes import SpikeBatch
+from spikefuse.surrogate import Surrogate
 from spikefuse.synapses import DelayedLinear, EventConv2d, EventLinear
 
 EncoderState = tuple[Tensor, ...]
+Sidecars = tuple[SpikeBatch | None, SpikeBatch | None]
+
+# Synapses that are told where gradients are wanted never take a dense product forward; fuller
+# spikes than this are better off with one.
+_MOST_DENSE = 0.25
 
 
 class SpikingEncoder(nn.Module):
@@ -63,13 +74,36 @@ class SpikingEncoder(nn.Module):
         membranes: list[Tensor] = []
         under_way: list[Tensor] = []
         arriving: SpikeBatch | Tensor = spikes
-        for synapse, neuron, v in zip(self.synapses, self.neurons, before[:n_layers], strict=True):
+        sidecars: Sidecars = (None, None)
+        for i, (synapse, neuron) in enumerate(zip(self.synapses, self.neurons, strict=True)):
             if isinstance(synapse, DelayedLinear):
-                current, pending = synapse(arriving, before[n_layers])
+                current, pending = synapse(arriving, before[n_layers], *sidecars)
                 under_way.append(pending)
             else:
-                current = synapse(arriving)
-            fired, v_last = neuron(current, v)
+                current = synapse(arriving, *sidecars)
+            fired, v_last = neuron(current, before[i])
             membranes.append(v_last)
             arriving = hidden = self.dropout(fired)
+            if i + 1 < n_layers:
+                sidecars = _sidecars(neuron, current, before[i], hidden)
         return hidden, (*membranes, *under_way)
+
+
+def _sidecars(neuron: nn.Module, current: Tensor, v0: Tensor | None, hidden: Tensor) -> Sidecars:
+    """Events of the hidden spikes, and the cells at which a gradient can get through the neurons.
+
+    Both only where they save work: a surrogate that is nowhere zero wants all gradients, and the
+    synapses then find the events as fast themselves. Dropout behind the neurons scales the
+    gradient, so it stays zero where it was.
+    """
+    if not isinstance(neuron, LIF) or eager.tracing() or not eager.plain(current, hidden):
+        return None, None
+    p = neuron.params
+    surrogate = Surrogate(p.surrogate, p.slope)
+    if not math.isfinite(surrogate.half_width) or not eager.wants_grad(hidden):
+        return None, None
+    events = compact(hidden)
+    if events.density > _MOST_DENSE:
+        return events, None
+    near = near_threshold(current, neuron.beta(), p.threshold, surrogate, reset=p.reset, v0=v0)
+    return events, near

@@ -1,6 +1,7 @@
 """The event-driven operations, by family."""
 
 from spikefuse.kernels.adaptive import alif_scan as alif_scan
+from spikefuse.kernels.band import near_threshold as near_threshold
 from spikefuse.kernels.binning import bin_events as bin_events
 from spikefuse.kernels.compaction import compact as compact
 from spikefuse.kernels.compaction import expand as expand

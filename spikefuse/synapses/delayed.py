@@ -57,7 +57,11 @@ class DelayedLinear(nn.Module):
         return max(self.delays_steps)
 
     def forward(
-        self, spikes: Tensor | SpikeBatch, pending: Tensor | None = None
+        self,
+        spikes: Tensor | SpikeBatch,
+        pending: Tensor | None = None,
+        events: SpikeBatch | None = None,
+        active: SpikeBatch | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Spikes ``[T, B, n_in]`` to currents ``[T, B, n_out]`` and those still under way.
 
@@ -66,6 +70,8 @@ class DelayedLinear(nn.Module):
         spikes : Tensor or SpikeBatch, (T, B, n_in)
         pending : Tensor[longest, B, n_out], optional
             Currents of the chunk before that arrive during this one; none by default.
+        events, active : SpikeBatch, optional
+            As in `EventLinear`.
 
         Returns
         -------
@@ -73,7 +79,7 @@ class DelayedLinear(nn.Module):
         pending : Tensor[longest, B, n_out]
             Currents that arrive after this chunk.
         """
-        wide = self.synapses(spikes)
+        wide = self.synapses(spikes, events, active)
         n_steps, n_batch, _ = wide.shape
         arriving = wide.new_zeros(n_steps + self.longest, n_batch, self.n_out)
         if pending is not None:
