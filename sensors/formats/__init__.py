@@ -1,0 +1,1 @@
+"""Event file formats, a module each; `sensors.files` chooses by the name's suffix."""
