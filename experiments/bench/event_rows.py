@@ -39,6 +39,8 @@ def event_rows(setting: Setting) -> Iterator[Row]:
         generator = torch.Generator().manual_seed(8)
         weight = torch.randn(channels, in_shape[0], *kernel, generator=generator)
         yield from _conv(name, spikes, weight, in_shape, stride)
+        if name != "audio":
+            yield _conv_input(name, spikes, weight, in_shape, stride)
     shape = (10, 4, 96) if setting.quick else (100, 32, 2312)
     yield _compact(setting, random_spikes(shape, 0.01))
     yield _expand(random_spikes(shape, 0.01))
@@ -91,6 +93,32 @@ def _conv(
         ),
         {"gradient": wanted},
         facts=facts,
+    )
+
+
+def _conv_input(
+    name: str, spikes: SpikeBatch, weight: Tensor, in_shape: Triple, stride: Pair
+) -> Row:
+    """Gradient of the input, all of it and at a tenth of the cells."""
+    leaf = spikes.to_dense().requires_grad_()
+    near = random_spikes(spikes.shape, 0.10, seed=13)
+    everywhere = event_conv2d(leaf, weight, in_shape, stride)
+    at_active = event_conv2d(leaf, weight, in_shape, stride, active=near)
+    theirs = functional.conv2d(leaf.view(-1, *in_shape), weight, stride=stride)
+    gradient = torch.randn(theirs.shape, generator=torch.Generator().manual_seed(9))
+    (wanted,) = torch.autograd.grad(theirs, leaf, gradient, retain_graph=True)
+    flat = gradient.reshape(everywhere.shape)
+    return Row(
+        f"event_conv2d input gradient, {name}, at 10% of the cells",
+        (
+            Contender(
+                OURS, _backward(at_active, leaf, flat), {"gradient": wanted * near.to_dense()}
+            ),
+            Contender("spikefuse, all cells", _backward(everywhere, leaf, flat)),
+            Contender("torch dense", _backward(theirs, leaf, gradient)),
+        ),
+        {"gradient": wanted},
+        facts={"in": list(in_shape), "shape": list(spikes.shape), "active": near.density},
     )
 
 

@@ -26,6 +26,7 @@ def product_rows(setting: Setting) -> Iterator[Row]:
     if setting.quick:
         yield _forward(setting, (10, 4, 96), 0.05, ("product",))
         yield _dweight(setting, (10, 4, 96), 0.05, "dweight")
+        yield _dinput((10, 4, 96), 0.05)
         yield _growth((10, 4, 96), (0.02, 0.1, 0.3))
         return
     for n_in in (700, 2312):
@@ -47,6 +48,7 @@ def product_rows(setting: Setting) -> Iterator[Row]:
         (32768, 0.005, "dweight_far"),
     ]:
         yield _dweight(setting, (100, 32, n_in), density, target)
+    yield _dinput((100, 32, 512), 0.05)
     yield _growth((100, 32, 2312), (0.001, 0.005, 0.01, 0.02, 0.04, 0.07, 0.10))
 
 
@@ -128,6 +130,31 @@ def _dweight(setting: Setting, shape: tuple[int, int, int], density: float, targ
         (target,) if target else (),
         Floor(shape[2] * _N_OUT * _FLOAT // 2, row_bytes, 512 << 10),
         {**_facts(spikes), "row_bytes": row_bytes},
+    )
+
+
+def _dinput(shape: tuple[int, int, int], density: float) -> Row:
+    """Gradient of hidden spikes at the cells whose surrogate is not zero."""
+    spikes, near = random_spikes(shape, density), random_spikes(shape, 0.10, seed=13)
+    weight, leaf = random_weight(shape[2], _N_OUT), spikes.to_dense().requires_grad_()
+    gradient = torch.randn(shape[0], shape[1], _N_OUT, generator=torch.Generator().manual_seed(7))
+    current = event_matmul(leaf, weight, events=spikes, active=near)
+
+    def ours() -> dict[str, Any]:
+        return {"gradient": torch.autograd.grad(current, leaf, gradient, retain_graph=True)[0]}
+
+    return Row(
+        f"input gradient {shape[2]} -> {_N_OUT} at 10% of the cells",
+        (
+            Contender(OURS, ours),
+            Contender(
+                "torch dense",
+                lambda: {"gradient": gradient @ weight.t()},
+                {"gradient": gradient @ weight.t()},
+            ),
+        ),
+        {"gradient": (gradient @ weight.t()) * near.to_dense()},
+        facts={**_facts(spikes), "active": near.density},
     )
 
 

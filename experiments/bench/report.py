@@ -23,7 +23,8 @@ def write_report(paths: Sequence[Path], out: Path) -> None:
     Parameters
     ----------
     paths : sequence of Path
-        What the benchmark commands wrote; a group given twice is taken from the last file.
+        What the benchmark commands wrote; of a group given twice,
+        rows measured again replace those before.
     out : Path
 
     Raises
@@ -32,9 +33,18 @@ def write_report(paths: Sequence[Path], out: Path) -> None:
         If a file is missing or is no result of these commands.
     """
     found = [_read(path) for path in paths]
-    by_group = {result["group"]: result for result in found}
-    results = [by_group[name] for name in TITLES if name in by_group]
+    results = [
+        joined([result for result in found if result["group"] == group])
+        for group in TITLES
+        if any(result["group"] == group for result in found)
+    ]
     write_text(out, render(results))
+
+
+def joined(results: Sequence[Result]) -> Result:
+    """Several runs of one group as one: a row measured again replaces the one before."""
+    rows = {row["name"]: row for result in results for row in result["rows"]}
+    return {**results[0], "rows": list(rows.values())}
 
 
 def render(results: Sequence[Result]) -> str:

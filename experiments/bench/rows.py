@@ -163,8 +163,12 @@ def run_row(row: Row, setting: Setting, rng: np.random.Generator) -> dict[str, A
         result["facts"] |= row.conclude(samples)
     for name in row.targets:
         target = load_targets()[name]
-        value = _value(target, samples, first, result["facts"])
-        result["targets"][name] = {"work": target.work, **target.judge(value, over_floor)}
+        # Judged against those that took part and computed what they should.
+        present = [peer for peer in target.against if peer in samples]
+        value = _value(target, samples, first, present, result["facts"])
+        judged = target.judge(value, over_floor)
+        judged["against"] = present or judged["against"]
+        result["targets"][name] = {"work": target.work, **judged}
     return result
 
 
@@ -185,12 +189,13 @@ def _rates(row: Row, ours: list[float]) -> dict[str, float]:
     return {"row_gb_per_s": row.facts["row_bytes"] / spread(ours).median / 1e6}
 
 
-def _value(target: Target, samples: Samples, first: str, facts: Mapping[str, Any]) -> float | None:
+def _value(
+    target: Target, samples: Samples, first: str, present: list[str], facts: Mapping[str, Any]
+) -> float | None:
     """What the target judges, or None if no such contender took part."""
     if target.metric != "ratio":
         value = facts.get(target.metric)
         return None if value is None else float(value)
-    present = [name for name in target.against if name in samples]
     if not present:
         return None
     return spread(ratios(best_of(samples, present), samples[first])).median

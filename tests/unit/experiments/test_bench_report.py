@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from experiments.bench.commands import bench
-from experiments.bench.report import row_tables, target_table, write_report
+from experiments.bench.report import joined, row_tables, target_table, write_report
 from experiments.bench.show import figure, row_lines
 from spikefuse.errors import DataError
 
@@ -87,6 +87,17 @@ def test_rows_with_the_same_contenders_share_a_table() -> None:
     assert "failed: check failed" in tables[0]
     assert len({line.count("|") for line in tables[0].splitlines()[1:]}) == 1
     assert "broke" in tables[2]
+
+
+def test_a_row_measured_again_replaces_the_one_before() -> None:
+    first = {"group": "kernels", "rows": [result_row("a", 1.0), result_row("b", 1.0)]}
+    again = {"group": "kernels", "rows": [result_row("b", 2.0), result_row("c", 3.0)]}
+    rows = joined([first, again])["rows"]
+    assert [(row["name"], row["targets"]["t"]["value"]) for row in rows] == [
+        ("a", 1.0),
+        ("b", 2.0),
+        ("c", 3.0),
+    ]
 
 
 def run_quick(tmp_path: Path) -> Path:

@@ -77,6 +77,7 @@ def test_a_target_is_judged_against_the_fastest_peer_there_is() -> None:
     # Round by round: 7 / 1, 9 / 2, 8 / 1.
     assert target["value"] == pytest.approx(7.0)
     assert (target["met"], target["aim_met"]) == (True, False)
+    assert target["against"] == ["spikingjelly", "norse"]  # snnTorch took no part
     alone = sampled({"spikefuse": [1.0] * 3}, ("lif_forward",))["targets"]["lif_forward"]
     assert (alone["value"], alone["met"]) == (None, None)
 
