@@ -10,19 +10,25 @@ import re
 import subprocess
 import sys
 import tempfile
+import warnings
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from sensors.formats import faery_script
 from sensors.formats.raw import RawEvents
+from spikefuse._types import BoolArray
 from spikefuse.errors import DataError
 from spikefuse.events import SensorSize
 
 # Size of a Prophesee sensor whose header does not say it.
 _RAW_SIZE: SensorSize = (1280, 720, 2)
-_WORD_BYTES = {"evt2": 4, "evt3": 2}
+_WORDS: dict[str, np.dtype[Any]] = {"evt2": np.dtype("<u4"), "evt3": np.dtype("<u2")}
+_EVENT_TYPES = {"evt2": (0, 1), "evt3": (2, 4, 5)}
+_TIME_HIGH = 8
 _VERSION = re.compile(rb"%\s*(?:evt\s+|format\s+EVT)(\d(?:\.\d)?)", re.IGNORECASE)
 _ES_HEADER_BYTES = 20
 _ES_DVS, _ES_ATIS = 1, 2
@@ -42,17 +48,34 @@ def read_evt(path: Path, sensor_size: SensorSize | None = None) -> RawEvents:
     ------
     DataError
         If the header names no such version or the last word is cut.
+
+    Warns
+    -----
+    UserWarning
+        If events come before the first word of upper time bits, as in a recording cut from a live
+        stream: nobody can know their time, so they are left out.
     """
     content = path.read_bytes()
     start = _header_bytes(content)
     found = _VERSION.findall(content[:start])
     version = f"evt{found[0].decode().removesuffix('.0')}" if found else "no version"
-    if version not in _WORD_BYTES:
+    if version not in _WORDS:
         raise DataError(f"{path} must have a header of EVT 2 or 3, got {version}")
-    size, word = len(content) - start, _WORD_BYTES[version]
+    size, word = len(content) - start, _WORDS[version].itemsize
     if size % word:
         raise DataError(f"{path} must hold whole words of {word} bytes, got {size}: truncated?")
-    return _decoded(path, "evt", version, sensor_size or _RAW_SIZE)
+    words = np.frombuffer(content, _WORDS[version], offset=start)
+    timeless = _timeless(words, version)
+    if not timeless.any():
+        return _decoded(path, "evt", version, sensor_size or _RAW_SIZE)
+    warnings.warn(
+        f"{path}: {timeless.sum()} words of events before the first time are left out",
+        stacklevel=2,
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        timed = Path(folder) / path.name
+        timed.write_bytes(content[:start] + words[~timeless].tobytes())
+        return _decoded(timed, "evt", version, sensor_size or _RAW_SIZE)
 
 
 def read_aedat4(path: Path) -> RawEvents:
@@ -99,6 +122,16 @@ def _header_bytes(content: bytes) -> int:
         if line.strip() == b"% end":
             break
     return at
+
+
+def _timeless(words: npt.NDArray[Any], version: str) -> BoolArray:
+    """Words of events that come before the first upper time bits."""
+    kind = words >> (8 * words.itemsize - 4)
+    is_time = kind == _TIME_HIGH
+    first = int(is_time.argmax()) if is_time.any() else len(words)
+    timeless: BoolArray = np.isin(kind, _EVENT_TYPES[version])
+    timeless[first:] = False
+    return timeless
 
 
 def _decoded(path: Path, kind: str, version: str, size: SensorSize) -> RawEvents:

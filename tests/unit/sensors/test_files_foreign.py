@@ -99,6 +99,20 @@ def test_prophesee_files_are_read_right(
 
 
 @needs_faery
+@pytest.mark.parametrize(("version", "encode"), [(2, evt2), (3, evt3)])
+def test_events_before_the_first_time_are_left_out_and_said(
+    tmp_path: Path, version: int, encode
+) -> None:
+    word = 4 if version == 2 else 2
+    live = encode(ROWS)[word:]  # without the first upper time bits
+    path = written(tmp_path / "a.raw", evt_header(version) + live)
+    n_timeless = 2 if version == 2 else 3  # in 6 bits of time, or 12
+    with pytest.warns(UserWarning, match=rf"{n_timeless} words of events before the first time"):
+        stream = files.read_events(path)
+    assert stream.events.tolist() == ROWS[n_timeless:]
+
+
+@needs_faery
 def test_event_stream_files_are_read_right(tmp_path: Path) -> None:
     path = written(tmp_path / "a.es", es(ROWS[:5]))
     assert files.read_events(path).events.tolist() == ROWS[:5]
