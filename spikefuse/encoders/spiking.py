@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 
+import torch
 from torch import Tensor, nn
 
 from spikefuse.encoders.dropout import SpikeDropout
+from spikefuse.encoders.inference import infer_lif
 from spikefuse.encoders.spec import ModalitySpec
 from spikefuse.kernels import eager
 from spikefuse.kernels.band import near_threshold
@@ -87,6 +89,39 @@ class SpikingEncoder(nn.Module):
             if i + 1 < n_layers:
                 sidecars = _sidecars(neuron, current, before[i], hidden)
         return hidden, (*membranes, *under_way)
+
+    @torch.no_grad()
+    def infer(
+        self, events: SpikeBatch, state: EncoderState | None = None
+    ) -> tuple[SpikeBatch, EncoderState]:
+        """`forward` in evaluation, events in and events out, without a gradient.
+
+        Parameters
+        ----------
+        events : SpikeBatch of shape (T, B, N)
+        state : as of `forward`, optional
+
+        Returns
+        -------
+        events : SpikeBatch of shape (T, B, hidden), state : as of `forward`
+        """
+        n_layers = len(self.neurons)
+        before = state if state is not None else (None,) * (n_layers + 1)
+        membranes: list[Tensor] = []
+        under_way: list[Tensor] = []
+        for i, (synapse, neuron) in enumerate(zip(self.synapses, self.neurons, strict=True)):
+            if isinstance(synapse, EventLinear):
+                events, v = infer_lif([events], [synapse], neuron, before[i])
+            else:
+                if isinstance(synapse, DelayedLinear):
+                    current, pending = synapse(events, before[n_layers])
+                    under_way.append(pending)
+                else:
+                    current = synapse(events)
+                fired, v = neuron(current, before[i])
+                events = compact(fired)
+            membranes.append(v)
+        return events, (*membranes, *under_way)
 
 
 def _sidecars(neuron: nn.Module, current: Tensor, v0: Tensor | None, hidden: Tensor) -> Sidecars:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from spikefuse.encoders import infer_lif, infer_readout
 from spikefuse.neurons import LIF, LIFParams, LIReadout
+from spikefuse.spikes import SpikeBatch
 from spikefuse.synapses import EventLinear
 
 ConcatState = dict[str, Tensor]
@@ -53,4 +55,18 @@ class ConcatFusion(nn.Module):
         before = state or {}
         fused, v = self.hidden(torch.stack(currents).sum(0), before.get("hidden"))
         trace, score = self.readout(self.readout_synapse(fused), before.get("readout"))
+        return trace, fused, {"hidden": v, "readout": score}
+
+    @torch.no_grad()
+    def infer(
+        self, events: dict[str, SpikeBatch], state: ConcatState | None = None
+    ) -> tuple[Tensor, SpikeBatch, ConcatState]:
+        """`forward` on events, without a gradient: scores, fused events and new state."""
+        before = state or {}
+        sources = [events[name] for name in self.fusion_synapses]
+        synapses = list(self.fusion_synapses.values())
+        fused, v = infer_lif(sources, synapses, self.hidden, before.get("hidden"))
+        trace, score = infer_readout(
+            fused, self.readout_synapse, self.readout, before.get("readout")
+        )
         return trace, fused, {"hidden": v, "readout": score}

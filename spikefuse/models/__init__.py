@@ -1,6 +1,8 @@
 """Models built from a frozen spec."""
 
+from spikefuse.models.fusion_snn import FusionEvents as FusionEvents
 from spikefuse.models.fusion_snn import FusionOutput as FusionOutput
 from spikefuse.models.fusion_snn import FusionSNN as FusionSNN
+from spikefuse.models.fusion_snn import FusionState as FusionState
 from spikefuse.models.fusion_snn import running_mean as running_mean
 from spikefuse.models.spec import ModelSpec as ModelSpec

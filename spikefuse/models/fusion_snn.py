@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from spikefuse.encoders import SpikingEncoder
-from spikefuse.fusion import ConcatFusion, LateFusion
+from spikefuse.fusion import ConcatFusion, LateFusion, side_by_side
 from spikefuse.models.spec import ModelSpec
 from spikefuse.spikes import SpikeBatch
 
@@ -39,6 +40,26 @@ class FusionOutput:
     scores: Tensor
     hidden: Tensor
     encoded: dict[str, Tensor]
+    state: FusionState
+
+
+@dataclass(frozen=True)
+class FusionEvents:
+    """What inference yields: a `FusionOutput` whose spikes are events.
+
+    Parameters
+    ----------
+    scores : Tensor[T, B, n_classes]
+        Readout membranes.
+    hidden : SpikeBatch of shape (T, B, n)
+        Of the fused hidden layer (of the encoders, side by side, with late fusion).
+    encoded : mapping of modality to SpikeBatch of shape (T, B, n)
+    state : FusionState
+    """
+
+    scores: Tensor
+    hidden: SpikeBatch
+    encoded: dict[str, SpikeBatch]
     state: FusionState
 
 
@@ -83,12 +104,7 @@ class FusionSNN(nn.Module):
         ValueError
             If a modality of the spec is missing from ``inputs``.
         """
-        missing = [name for name in self.modalities if name not in inputs]
-        if missing:
-            raise ValueError(
-                f"inputs must hold {list(self.modalities)}, got {sorted(inputs)}; an absent "
-                "modality is an empty stream"
-            )
+        self._check(inputs)
         encoded: dict[str, Tensor] = {}
         encoder_state: dict[str, tuple[Tensor, ...]] = {}
         for name in self.modalities:
@@ -101,6 +117,55 @@ class FusionSNN(nn.Module):
         else:
             scores, hidden, after = self.fusion(encoded, fusion_before)
         return FusionOutput(scores, hidden, encoded, FusionState(encoder_state, after))
+
+    @torch.no_grad()
+    def infer(
+        self, inputs: Mapping[str, SpikeBatch], state: FusionState | None = None
+    ) -> FusionEvents:
+        """`forward` in evaluation, on events from the first layer to the readout.
+
+        Linear layers run fused with the neurons behind them, no dense spikes are handed on and
+        nothing is kept for a gradient. Dropout is off whatever the module's mode. Spikes are those
+        of `forward` but for membranes within rounding of threshold, where a dense product there
+        adds up in another order.
+
+        Parameters
+        ----------
+        inputs : mapping of modality to SpikeBatch of shape (T, B, N)
+        state : FusionState, optional
+            From `forward` or `infer`.
+
+        Raises
+        ------
+        ValueError
+            If a modality of the spec is missing from ``inputs`` or is no SpikeBatch.
+        """
+        self._check(inputs)
+        encoded: dict[str, SpikeBatch] = {}
+        encoder_state: dict[str, tuple[Tensor, ...]] = {}
+        for name in self.modalities:
+            if not isinstance(inputs[name], SpikeBatch):
+                kind = type(inputs[name]).__name__
+                raise ValueError(f"inputs[{name!r}] must be a SpikeBatch, got {kind}")
+            before = None if state is None else state.encoders[name]
+            infer: Any = self.encoders[name].infer
+            encoded[name], encoder_state[name] = infer(inputs[name], before)
+        fusion_before = None if state is None else state.fusion
+        if isinstance(self.fusion, LateFusion):
+            scores, after = self.fusion.infer(encoded, fusion_before)
+            hidden = side_by_side(list(encoded.values()))
+        else:
+            fusion: Any = self.fusion
+            scores, hidden, after = fusion.infer(encoded, fusion_before)
+        return FusionEvents(scores, hidden, encoded, FusionState(encoder_state, after))
+
+    def _check(self, inputs: Mapping[str, SpikeBatch | Tensor]) -> None:
+        """Every modality of the spec is there."""
+        if any(name not in inputs for name in self.modalities):
+            raise ValueError(
+                f"inputs must hold {list(self.modalities)}, got {sorted(inputs)}; an absent "
+                "modality is an empty stream"
+            )
 
 
 def running_mean(scores: Tensor) -> Tensor:

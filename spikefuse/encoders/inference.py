@@ -1,0 +1,94 @@
+"""Trained modules as fused layers: what inference shares over all models."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from spikefuse.kernels.fused import fused_event_li, fused_event_lif
+from spikefuse.neurons import LIF, LIReadout
+from spikefuse.spikes import SpikeBatch
+from spikefuse.synapses import EventLinear
+
+
+@torch.no_grad()
+def infer_lif(
+    events: Sequence[SpikeBatch],
+    synapses: Sequence[nn.Module],
+    neuron: nn.Module,
+    v0: Tensor | None = None,
+) -> tuple[SpikeBatch, Tensor]:
+    """Linear synapses of one or more sources and the LIF neurons that they drive, fused.
+
+    Parameters
+    ----------
+    events : sequence of SpikeBatch, each (T, B, n_in)
+    synapses : sequence of EventLinear
+        One per source.
+    neuron : LIF
+        A layer without recurrence.
+    v0 : Tensor[B, n_out], optional
+        Membrane before the first step, zero by default.
+
+    Returns
+    -------
+    events : SpikeBatch of shape (T, B, n_out), v_last : Tensor[B, n_out]
+
+    Raises
+    ------
+    ValueError
+        If a module is of another kind, or the layer is recurrent.
+
+    See Also
+    --------
+    spikefuse.kernels.fused_event_lif : the operation.
+    """
+    if not isinstance(neuron, LIF) or neuron.recurrent_weight is not None:
+        kind = "a recurrent LIF" if isinstance(neuron, LIF) else type(neuron).__name__
+        raise ValueError(f"neuron must be a LIF without recurrence, got {kind}")
+    p = neuron.params
+    weights = [_weight(synapse) for synapse in synapses]
+    return fused_event_lif(events, weights, neuron.beta(), p.threshold, reset=p.reset, v0=v0)
+
+
+@torch.no_grad()
+def infer_readout(
+    events: SpikeBatch, synapse: nn.Module, readout: nn.Module, v0: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Linear synapses and the leaky readout that they drive, fused.
+
+    The readout's gain goes into the weights, so scores equal those of `LIReadout` to rounding.
+
+    Parameters
+    ----------
+    events : SpikeBatch of shape (T, B, n_in)
+    synapse : EventLinear
+    readout : LIReadout
+    v0 : Tensor[B, n_out], optional
+
+    Returns
+    -------
+    trace : Tensor[T, B, n_out], v_last : Tensor[B, n_out]
+
+    Raises
+    ------
+    ValueError
+        If a module is of another kind.
+
+    See Also
+    --------
+    spikefuse.kernels.fused_event_li : the operation.
+    """
+    if not isinstance(readout, LIReadout):
+        raise ValueError(f"readout must be a LIReadout, got {type(readout).__name__}")
+    scaled = _weight(synapse) * readout.log_gain.exp()
+    return fused_event_li(events, scaled, torch.sigmoid(readout.beta_logit), v0=v0)
+
+
+def _weight(synapse: nn.Module) -> Tensor:
+    """Weight ``[n_in, n_out]`` of linear synapses."""
+    if not isinstance(synapse, EventLinear):
+        raise ValueError(f"synapse must be an EventLinear, got {type(synapse).__name__}")
+    return synapse.weight
