@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 
 from experiments.bench.commands import bench
+from experiments.datafiles import data
 from spikefuse.errors import ConfigError, SpikefuseError
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(bench)
+app.add_typer(data)
 
 ConfigOption = Annotated[
     str | None, typer.Option("--config", help="A TOML file, or the name of a packaged recipe.")
