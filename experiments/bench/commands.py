@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -26,7 +27,9 @@ QuickOption = Annotated[
     bool, typer.Option("--quick", help="Small shapes, few rounds: a test, no figures.")
 ]
 RoundsOption = Annotated[int, typer.Option("--rounds", min=3, help="Rounds; 7 or more.")]
-OnlyOption = Annotated[str, typer.Option("--only", help="Only rows whose name contains this.")]
+OnlyOption = Annotated[
+    str, typer.Option("--only", help="Only rows whose name this regular expression finds.")
+]
 JsonOption = Annotated[Path | None, typer.Option("--json", help="Also write all samples here.")]
 DataOption = Annotated[
     Path | None, typer.Option("--data-root", help="Real recordings for the training rows.")
@@ -111,6 +114,10 @@ def _run(
         os.environ[name] = "1"
     if data_root is not None and not data_root.is_dir():
         raise ConfigError(f"--data-root must be a folder, got {data_root}")
+    try:
+        pattern = re.compile(only)
+    except re.error as error:
+        raise ConfigError(f"--only must be a regular expression, got {only!r}: {error}") from error
     from experiments.bench.peers import describe, present
     from experiments.bench.rows import Setting
     from experiments.bench.show import row_lines
@@ -142,6 +149,6 @@ def _run(
 
     with ConsoleReporter(console) as reporter:
         reporter.stage(f"{group}: one thread, processor time, {setting.rounds} rounds")
-        result = run_group(group, setting, on_row, lambda name: only in name)
+        result = run_group(group, setting, on_row, lambda name: bool(pattern.search(name)))
     if json_path is not None:
         write_text(json_path, json.dumps(result, indent=1, allow_nan=False) + "\n")

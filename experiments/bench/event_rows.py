@@ -56,7 +56,10 @@ def _conv(
     dense = spikes.to_dense()
     maps = dense.view(-1, *in_shape)
     expected = functional.conv2d(maps, weight, stride=stride)
+    # True fan-out: an event at the border reaches fewer positions.
+    additions = float(functional.conv2d(maps, torch.ones_like(weight), stride=stride).sum())
     facts = {
+        "additions": additions,
         "in": list(in_shape),
         "kernel": list(weight.shape),
         "stride": list(stride),
@@ -77,7 +80,6 @@ def _conv(
             ),
         ),
         {"current": expected},
-        floor=Floor(expected.numel() * _FLOAT // 2),
         facts=facts,
     )
     leaf = weight.clone().requires_grad_()

@@ -40,6 +40,8 @@ def product_rows(setting: Setting) -> Iterator[Row]:
     for n_in in (700, 2312):
         for density in (0.01, 0.40):
             yield _from_dense(setting, (100, 32, n_in), density)
+    for shape, n_out in [((1, 1, 700), _N_OUT), ((10, 4, 96), _N_OUT), ((35, 32, 128), 10)]:
+        yield _from_dense(setting, shape, 0.05, n_out)
     for n_in, density, target in [
         (700, 0.02, ""),
         (2312, 0.005, ""),
@@ -80,9 +82,11 @@ def _forward(
     )
 
 
-def _from_dense(setting: Setting, shape: tuple[int, int, int], density: float) -> Row:
+def _from_dense(
+    setting: Setting, shape: tuple[int, int, int], density: float, n_out: int = _N_OUT
+) -> Row:
     """Dense spikes in, so that looking for the events is part of the work."""
-    spikes, weight = random_spikes(shape, density), random_weight(shape[2], _N_OUT)
+    spikes, weight = random_spikes(shape, density), random_weight(shape[2], n_out)
     dense = spikes.to_dense()
     contenders = [
         Contender(OURS, lambda: {"current": event_matmul(dense, weight)}),
@@ -94,7 +98,7 @@ def _from_dense(setting: Setting, shape: tuple[int, int, int], density: float) -
             Contender("torch.sparse", lambda: {"current": flat.to_sparse_csr() @ weight})
         )
     return Row(
-        f"event_matmul {shape[2]} -> {_N_OUT} at {density:.1%}, dense input",
+        f"event_matmul {list(shape)} -> {n_out} at {density:.1%}, dense input",
         tuple(contenders),
         {"current": dense @ weight},
         ("product_never_slower",),

@@ -191,6 +191,8 @@ def _remarks(facts: Mapping[str, Any]) -> list[str]:
     told = []
     if "row_gb_per_s" in facts:
         told.append(f"{facts['row_gb_per_s']:.0f} GB/s of weight rows")
+    if "additions" in facts:
+        told.append(f"density {facts['density']:.1%}, {facts['additions'] / 1e6:.3g} M additions")
     if "firing" in facts:
         told.append(f"firing {facts['firing']:.1%}")
     if "rates" in facts:
