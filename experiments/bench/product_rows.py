@@ -17,7 +17,7 @@ from spikefuse.kernels.products import event_matmul, event_matmul_ref
 from spikefuse.spikes import SpikeBatch
 
 _N_OUT, _FLOAT = 512, 4
-_DENSITIES = (0.001, 0.005, 0.01, 0.02, 0.05, 0.10, 0.20, 0.40)
+_DENSITIES = (0.001, 0.005, 0.01, 0.02, 0.05, 0.10, 0.20, 0.40, 0.60)
 _PROMISED = (0.005, 0.10)
 
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from importlib import resources
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from experiments.bench.show import figure, verdict
+from experiments.bench.show import UNITS, figure, verdict
 from experiments.bench.titles import TITLES
 from experiments.files import write_text
 from spikefuse.errors import DataError
@@ -117,15 +116,17 @@ def bandwidth_table(results: Sequence[Result]) -> str:
 
 
 def row_tables(rows: Sequence[Result]) -> list[str]:
-    """One table for each stretch of rows with the same contenders."""
-    tables = []
-    for names, stretch in groupby(rows, key=_contenders):
-        kept = list(stretch)
-        tables.append(_rows_table(names, kept) if names else _failures(kept))
-    return tables
+    """One table for all rows with the same contenders."""
+    by_names: dict[tuple[str, ...], list[Result]] = {}
+    for row in rows:
+        by_names.setdefault((row["unit"], *_contenders(row)), []).append(row)
+    return [
+        _rows_table(names, kept) if names else _failures(kept)
+        for (_, *names), kept in by_names.items()
+    ]
 
 
-def _rows_table(names: tuple[str, ...], rows: list[Result]) -> str:
+def _rows_table(names: Sequence[str], rows: list[Result]) -> str:
     """Rows with the same contenders: ours in its unit, the others as ratios."""
     floor = any("floor" in row for row in rows)
     header = ["work", f"{names[0]} ({rows[0]['unit']})", *names[1:]]
@@ -141,7 +142,7 @@ def _rows_table(names: tuple[str, ...], rows: list[Result]) -> str:
                 if "floor" in row
                 else ""
             )
-        lines.append([*line, "; ".join([*_verdicts(row), *_remarks(row["facts"])])])
+        lines.append([*line, "; ".join([*_verdicts(row), *_remarks(row)])])
     return _table([*header, "target, remarks"], lines)
 
 
@@ -181,15 +182,15 @@ def _verdicts(row: Result) -> list[str]:
         if target["floor_met"] is not None:
             parts.append(f"floor {target['floor_at_most']:g} {verdict(target['floor_met'])}")
         against = f" against {' / '.join(target['against'])}" if target["against"] else ""
-        unit = "x" if target["metric"] == "ratio" else f" ({target['metric']})"
+        unit = UNITS.get(target["metric"], f" ({target['metric']})")
         told.append(f"{figure(target['value'])}{unit}{against}: {', '.join(parts)}")
     return told
 
 
-def _remarks(facts: Mapping[str, Any]) -> list[str]:
+def _remarks(row: Result) -> list[str]:
     """Facts that a reader needs beside the time."""
-    told = []
-    if "row_gb_per_s" in facts:
+    told, facts = [], row["facts"]
+    if "row_gb_per_s" in facts and "row_bandwidth" not in row["targets"]:
         told.append(f"{facts['row_gb_per_s']:.0f} GB/s of weight rows")
     if "additions" in facts:
         told.append(f"density {facts['density']:.1%}, {facts['additions'] / 1e6:.3g} M additions")

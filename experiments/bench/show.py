@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+# What stands behind a judged figure.
+UNITS = {"ratio": "x", "row_gb_per_s": " GB/s of weight rows", "r_squared": " R squared"}
+
 
 def row_lines(result: Mapping[str, Any]) -> list[str]:
     """Lines for a terminal: contenders, floor, targets."""
@@ -30,7 +33,7 @@ def target_texts(result: Mapping[str, Any]) -> list[str]:
         if target["value"] is None:
             texts.append(f"target not judged (needs {' or '.join(target['against'])})")
             continue
-        unit = "x" if target["metric"] == "ratio" else f" {target['metric']}"
+        unit = UNITS.get(target["metric"], f" ({target['metric']})")
         text = f"target: {target['value']:.3g}{unit}"
         if target["at_least"] is not None:
             text += f", at least {target['at_least']:g} {verdict(target['met'])}"

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from experiments.bench.commands import bench
 from experiments.bench.report import joined, row_tables, target_table, write_report
 from experiments.bench.show import figure, row_lines
-from spikefuse.errors import DataError
+from spikefuse.errors import ConfigError, DataError
 
 
 def result_row(name: str = "work A", value: float = 7.0, **changes) -> dict:
@@ -81,7 +81,7 @@ def test_rows_with_the_same_contenders_share_a_table() -> None:
     other = result_row("work B")
     other["contenders"] = other["contenders"][:1]
     failed = {"name": "work C", "error": "broke", "contenders": []}
-    tables = row_tables([result_row(), result_row("work A2"), other, failed])
+    tables = row_tables([result_row(), other, result_row("work A2"), failed])
     assert [len(table.splitlines()) for table in tables] == [4, 3, 3]
     # A bar inside a cell would be one more column.
     assert "failed: check failed" in tables[0]
@@ -127,6 +127,18 @@ def test_from_the_command_line_to_the_page(tmp_path: Path) -> None:
     assert "spikefuse bench neurons --peers --json" in text
     assert "{{" not in text
     assert "{%" not in text
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--only", "["], "--only must be a regular expression, got '\\['"),
+        (["--data-root", "nowhere"], "--data-root must be a folder, got nowhere"),
+    ],
+)
+def test_wrong_options_are_refused_before_anything_runs(options: list[str], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        CliRunner().invoke(bench, ["network", "--quick", *options], catch_exceptions=False)
 
 
 def test_the_page_refuses_what_is_no_result(tmp_path: Path) -> None:
