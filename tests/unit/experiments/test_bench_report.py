@@ -80,7 +80,7 @@ def test_the_table_of_targets_names_the_rows_that_miss() -> None:
 def test_rows_with_the_same_contenders_share_a_table() -> None:
     other = result_row("work B")
     other["contenders"] = other["contenders"][:1]
-    failed = {"name": "work C", "error": "broke", "contenders": []}
+    failed = {"name": "work C", "unit": "ms", "error": "broke", "contenders": []}
     tables = row_tables([result_row(), other, result_row("work A2"), failed])
     assert [len(table.splitlines()) for table in tables] == [4, 3, 3]
     # A bar inside a cell would be one more column.
