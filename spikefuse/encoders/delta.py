@@ -11,7 +11,6 @@ from spikefuse.kernels.compaction import compact
 from spikefuse.opcounts import PathCounts
 from spikefuse.spikes import SpikeBatch
 
-
 # A move between two of these is a whole number that float32, the type of amplitudes, holds.
 _MOST_THRESHOLDS = 2.0**23
 
