@@ -22,17 +22,13 @@ class CheckError(Exception):
     """A contender does not compute what it should; the message says what is off by how much."""
 
 
-def check(
-    outputs: Mapping[str, Any], expected: Mapping[str, Any], spike_share: float = SPIKE_SHARE
-) -> dict[str, float]:
+def check(outputs: Mapping[str, Any], expected: Mapping[str, Any]) -> dict[str, float]:
     """Distance of every expected output.
 
     Parameters
     ----------
     outputs, expected : mappings of name to Tensor, array or SpikeBatch
         Names that start with "spikes" are compared cell by cell, others in the L2 norm.
-    spike_share : float
-        Share of cells that may differ.
 
     Returns
     -------
@@ -51,7 +47,7 @@ def check(
         right, got = _dense(wanted), _dense(outputs[name])
         if got.numel() != right.numel():
             raise CheckError(f"{name} must be of {right.numel()} elements, got {got.numel()}")
-        distance, limit = _distance(name, got.reshape(right.shape), right, spike_share)
+        distance, limit = _distance(name, got.reshape(right.shape), right)
         if not distance <= limit:
             kind = "differing cells" if name.startswith("spikes") else "relative error"
             raise CheckError(f"{name} must be within {limit:g} ({kind}), got {distance:.3g}")
@@ -59,11 +55,11 @@ def check(
     return distances
 
 
-def _distance(name: str, got: Tensor, right: Tensor, spike_share: float) -> tuple[float, float]:
+def _distance(name: str, got: Tensor, right: Tensor) -> tuple[float, float]:
     """How far off an output is, and how far it may be."""
     if name.startswith("spikes"):
         share = float((got != right).double().mean()) if right.numel() else 0.0
-        return share, max(spike_share, FEW_CELLS / max(right.numel(), 1))
+        return share, max(SPIKE_SHARE, FEW_CELLS / max(right.numel(), 1))
     scale = float(right.double().norm())
     return float((got.double() - right.double()).norm()) / max(scale, 1e-30), RELATIVE_ERROR
 

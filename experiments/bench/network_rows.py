@@ -17,8 +17,6 @@ from spikefuse.kernels.fused import fused_event_lif
 from spikefuse.spikes import SpikeBatch
 
 _SIZES = (512, 512, 20)
-# Norse's Euler step rounds differently: a flip in one layer spreads through the next.
-_SPREAD_SHARE = 2e-3
 Weights = list[Tensor]
 
 
@@ -71,7 +69,6 @@ def _inference(
         tuple(contenders),
         {"spikes": layers},
         ("network_spikingjelly", "network_snntorch"),
-        spike_share=_SPREAD_SHARE,
         facts={"shape": list(shape), "density": spikes.density, "rates": rates},
     )
 

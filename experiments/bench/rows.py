@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.bench.checks import SPIKE_SHARE, CheckError, check
+from experiments.bench.checks import CheckError, check
 from experiments.bench.floor import Floor
 from experiments.bench.targets import Target, load_targets
 from experiments.bench.timing import Samples, best_of, interleave, ratios, spread
@@ -77,8 +77,6 @@ class Row:
     facts : mapping
         Densities, rates, bytes: what a reader must know.
     clock : "process" or "wall"
-    spike_share : float
-        Share of spikes that may differ.
     unit : str
     sample : function of the number of rounds, optional
         Takes the samples instead of timing calls (peak memory).
@@ -93,7 +91,6 @@ class Row:
     floor: Floor | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
     clock: str = "process"
-    spike_share: float = SPIKE_SHARE
     unit: str = "ms"
     sample: Callable[[int], Samples] | None = None
     conclude: Callable[[Samples], dict[str, float]] | None = None
@@ -116,7 +113,7 @@ def run_row(row: Row, setting: Setting, rng: np.random.Generator) -> dict[str, A
     for contender in row.contenders:
         expected = row.expected if contender.expected is None else contender.expected
         try:
-            distances[contender.name] = check(contender.run(), expected, row.spike_share)
+            distances[contender.name] = check(contender.run(), expected)
         except CheckError as error:
             errors[contender.name] = f"check failed: {error}"
         except Exception as error:  # a peer that cannot do this work is a result, not an end
