@@ -86,9 +86,12 @@ class Learner:
         return min(max(int(time_ms / self.dt_ms + 1e-9), 1), self.n_steps) - 1
 
     def anytime_scores(self, samples: list[MultiStream], times_ms: list[float]) -> Tensor:
-        """Class scores after each time, ``[len(times), B, C]``, from the events before it."""
-        if self.spiking:
-            evidence = running_mean(self.model(self.events(samples)).scores)
+        """Class scores after each time, ``[len(times), B, C]``, from the events before it.
+
+        For evaluation: a spiking model runs on its inference path, without a gradient.
+        """
+        if isinstance(self.model, FusionSNN):
+            evidence = running_mean(self.model.infer(self.events(samples)).scores)
             return evidence[[self._step_before(t) for t in times_ms]]
         frames = self.frames(samples)
         return torch.stack(
