@@ -2,36 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
+from sensors.clock import ClockPolicy as ClockPolicy
+from sensors.clock import on_clock as on_clock
+from sensors.manifest import Pair as Pair
+from sensors.manifest import build_manifest as build_manifest
+from sensors.manifest import described
 from sensors.recordings import Recording
 from spikefuse.errors import DataError
-from spikefuse.events import EventStream, MultiStream
-
-Pair = tuple[int, ...]  # index into each modality's recordings
-
-
-@dataclass(frozen=True)
-class ClockPolicy:
-    """How recordings that were made apart are put on one clock.
-
-    Parameters
-    ----------
-    duration_ms : float
-        Length of every sample; shorter recordings are followed by silence, longer ones are cut and
-        the cut events are counted in the manifest.
-    audio_offset_ms : float
-        Onset of audio after the onset of vision; negative delays vision instead. 0 aligns onsets.
-    """
-
-    duration_ms: float = 500.0
-    audio_offset_ms: float = 0.0
+from spikefuse.events import MultiStream
 
 
 def pair_by_label(
@@ -57,17 +39,25 @@ def pair_by_label(
     DataError
         If no label has recordings in every modality.
     """
-    by_label = {name: _indices_by_label(items) for name, items in recordings.items()}
-    shared = sorted(set.intersection(*(set(labels) for labels in by_label.values())))
+    labels = {name: [r.label for r in described(items)] for name, items in recordings.items()}
+    return draw_pairs(labels, rng, exhaustive)
+
+
+def draw_pairs(
+    labels: Mapping[str, Sequence[int | None]], rng: np.random.Generator, exhaustive: bool
+) -> list[Pair]:
+    """`pair_by_label` from the labels alone; a recording whose label is None stays out."""
+    by_label = {name: _indices_by_label(found) for name, found in labels.items()}
+    shared = sorted(set.intersection(*(set(found) for found in by_label.values())))
     if not shared:
         raise DataError(
             "paired recordings must share at least one label, got "
-            + ", ".join(f"{name}: {sorted(labels)}" for name, labels in by_label.items())
+            + ", ".join(f"{name}: {sorted(found)}" for name, found in by_label.items())
         )
-    first = next(iter(recordings))
+    first = next(iter(labels))
     pairs: list[Pair] = []
     for label in shared:
-        pools = [by_label[name][label] for name in recordings]
+        pools = [by_label[name][label] for name in labels]
         n_pairs = max(map(len, pools)) if exhaustive else len(by_label[first][label])
         columns = [_rounds(pool, n_pairs, rng) for pool in pools]
         pairs += [tuple(int(i) for i in row) for row in zip(*columns, strict=True)]
@@ -94,79 +84,10 @@ def assemble(
         )
     provenance = {f"{name}_source": item.source for name, item in chosen.items()}
     return MultiStream(
-        {name: on_clock(item.stream, name, clock) for name, item in chosen.items()},
+        {name: on_clock(item.stream, name, clock, item.source) for name, item in chosen.items()},
         label=labels.pop(),
         provenance=provenance,
     )
-
-
-def on_clock(stream: EventStream, modality: str, clock: ClockPolicy) -> EventStream:
-    """One recording shifted by its onset and cut or padded to the sample's duration."""
-    offset_us = round(clock.audio_offset_ms * 1e3)
-    delay_us = max(offset_us, 0) if modality == "audio" else max(-offset_us, 0)
-    shifted = stream.shifted(delay_us) if delay_us else stream
-    return shifted.cropped(round(clock.duration_ms * 1e3))
-
-
-def build_manifest(
-    recordings: Mapping[str, Mapping[str, Sequence[Recording]]],
-    fixed_pairs: Mapping[str, Sequence[Pair]],
-    clock: ClockPolicy,
-    seed: int,
-) -> dict[str, Any]:
-    """What was paired with what, with its own sha256, for the run directory.
-
-    Parameters
-    ----------
-    recordings : mapping of split to modality to recordings
-    fixed_pairs : mapping of split (validation, test) to its pairs
-    clock : ClockPolicy
-    seed : int
-        Seed of the pairing.
-
-    Returns
-    -------
-    dict
-        Sources by split, fixed pairs by source name, reuse and truncation counts, disjointness.
-    """
-    body: dict[str, Any] = {
-        "schema": 1,
-        "seed": seed,
-        "policy": {
-            "pairing": "by label; train pairs redrawn every epoch, others fixed",
-            "duration_ms": clock.duration_ms,
-            "audio_offset_ms": clock.audio_offset_ms,
-        },
-        "splits": {
-            split: {name: [r.source for r in items] for name, items in parts.items()}
-            for split, parts in recordings.items()
-        },
-        "groups": {
-            split: {name: len({r.group for r in items}) for name, items in parts.items()}
-            for split, parts in recordings.items()
-        },
-        "pairs": {
-            split: [
-                [
-                    recordings[split][name][i].source
-                    for name, i in zip(recordings[split], p, strict=True)
-                ]
-                for p in pairs
-            ]
-            for split, pairs in fixed_pairs.items()
-        },
-        "reuse": {split: _reuse(recordings[split], pairs) for split, pairs in fixed_pairs.items()},
-        "unused_labels": {split: _unused_labels(parts) for split, parts in recordings.items()},
-        "cut_events": {
-            split: {
-                name: sum(len(r.stream) - len(on_clock(r.stream, name, clock)) for r in items)
-                for name, items in parts.items()
-            }
-            for split, parts in recordings.items()
-        },
-    }
-    digest = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
-    return {**body, "sha256": digest}
 
 
 def check_disjoint(recordings: Mapping[str, Mapping[str, Sequence[Recording]]]) -> None:
@@ -178,12 +99,14 @@ def check_disjoint(recordings: Mapping[str, Mapping[str, Sequence[Recording]]]) 
         Naming the modality, the splits and one of the groups.
     """
     splits = list(recordings)
+    groups = {
+        split: {name: {r.group for r in described(items)} for name, items in parts.items()}
+        for split, parts in recordings.items()
+    }
     for i, first in enumerate(splits):
         for second in splits[i + 1 :]:
             for name in recordings[first]:
-                shared = {r.group for r in recordings[first][name]} & {
-                    r.group for r in recordings[second][name]
-                }
+                shared = groups[first][name] & groups[second][name]
                 if shared:
                     raise DataError(
                         f"{name} groups must not be shared between {first} and {second}, got "
@@ -191,11 +114,12 @@ def check_disjoint(recordings: Mapping[str, Mapping[str, Sequence[Recording]]]) 
                     )
 
 
-def _indices_by_label(items: Sequence[Recording]) -> dict[int, list[int]]:
+def _indices_by_label(labels: Sequence[int | None]) -> dict[int, list[int]]:
     """Positions of each label's recordings."""
     found: dict[int, list[int]] = {}
-    for index, item in enumerate(items):
-        found.setdefault(item.label, []).append(index)
+    for index, label in enumerate(labels):
+        if label is not None:
+            found.setdefault(label, []).append(index)
     return found
 
 
@@ -205,23 +129,3 @@ def _rounds(pool: list[int], n: int, rng: np.random.Generator) -> list[int]:
     while len(drawn) < n:
         drawn += [pool[i] for i in rng.permutation(len(pool))]
     return drawn[:n]
-
-
-def _reuse(parts: Mapping[str, Sequence[Recording]], pairs: Sequence[Pair]) -> dict[str, Any]:
-    """How often recordings occur in the fixed pairs."""
-    report: dict[str, Any] = {"pairs": len(pairs)}
-    for column, name in enumerate(parts):
-        uses = np.bincount([p[column] for p in pairs], minlength=len(parts[name]))
-        report[name] = {
-            "recordings": int((uses > 0).sum()),
-            "reused": int((uses > 1).sum()),
-            "most_uses": int(uses.max(initial=0)),
-        }
-    return report
-
-
-def _unused_labels(parts: Mapping[str, Sequence[Recording]]) -> dict[str, list[int]]:
-    """Labels that some modality lacks, so that their recordings stay out."""
-    labels = {name: {r.label for r in items} for name, items in parts.items()}
-    shared = set.intersection(*labels.values())
-    return {name: sorted(found - shared) for name, found in labels.items() if found - shared}
