@@ -4,6 +4,7 @@ import operator
 import os
 import pickle
 import socket
+from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 
 from sensors.data_sets import DIGITS, open_set
+from sensors.pairing import pair
 from spikefuse.errors import DataError, EventError
 
 GERMAN = ["null", "eins", "zwei", "drei", "vier", "fuenf", "sechs", "sieben", "acht", "neun"]
@@ -228,3 +230,37 @@ def test_missing_recordings_of_tidigits_are_named(tmp_path: Path) -> None:
     recorded = open_set("NTIDIGITS18", tmp_path)
     with pytest.raises(DataError, match=r"NTIDIGITS18 train/ae-a-0-3 must be readable, got KeyErr"):
         recorded[0]
+
+
+def test_pairs_with_vision_sets(tmp_path: Path) -> None:
+    """N-MNIST with both digit sets by label, DVS Gesture with SSC by assignment."""
+    write_shd(tmp_path)
+    write_tidigits(tmp_path, ["ae-a-0-z", "ae-a-1-o", "bk-b-3-3"])
+    keys = [f"word{i}" for i in range(35)]
+    write_heidelberg(tmp_path / "SSC" / "ssc_train.h5", [30, 2, 2], keys, [5, 6, 7])
+    for digit in (0, 3, 9):
+        path = tmp_path / "NMNIST" / "Train" / str(digit) / "00001.bin"
+        path.parent.mkdir(parents=True)
+        path.write_bytes(bytes([1, 2, 128, 0, 9]))
+    for label in (0, 10):
+        path = tmp_path / "DVSGesture" / "ibmGestureTrain" / "user01_led" / f"{label}.npy"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.save(path, np.array([[1.0, 2, 1, 7]]))
+    digits, gestures = open_set("NMNIST", tmp_path), open_set("DVSGesture", tmp_path)
+    shd, ssc = open_set("SHD", tmp_path, digits=True), open_set("SSC", tmp_path)
+    spoken = open_set("NTIDIGITS18", tmp_path, digits=True)
+    assert sorted(pair({"vision": digits, "audio": shd}).labels) == [0, 3, 3, 9]
+    three = pair({"vision": digits, "audio": spoken, "cochlea2": replace(shd, modality="cochlea2")})
+    assert sorted(three.labels) == [0, 0, 3, 3]
+    sample = three[three.labels.index(3)]
+    assert sorted(sample.streams) == ["audio", "cochlea2", "vision"]
+    assert sample["cochlea2"].sensor_size == (700, 1, 1)
+    for other in (open_set("SHD", tmp_path), open_set("NTIDIGITS18", tmp_path), gestures):
+        with pytest.raises(DataError, match="labels paired by label must mean the same, got"):
+            pair({"vision": digits, "audio": other})
+    assigned = pair({"vision": gestures, "audio": ssc}, by="assigned")
+    assert sorted(assigned.labels) == [0, 0, 1]
+    assert assigned.manifest()["assignment"] == {
+        "0": {"vision": "Hand clapping", "audio": "word2"},
+        "1": {"vision": "Other gestures", "audio": "word30"},
+    }
