@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,12 @@ from experiments.environment import describe_environment
 
 def describe_machine() -> dict[str, Any]:
     """Machine, versions and how busy it is, as plain values."""
-    import numba
     import torch
 
     return {
         **describe_environment(torch.get_num_threads()),
         "peers": describe(),
-        "numba": numba.__version__,
+        "numba": version("numba"),
         "simd": torch.backends.cpu.get_cpu_capability(),
         "caches": _caches(),
         "load_average": list(os.getloadavg()) if hasattr(os, "getloadavg") else [],
