@@ -12,8 +12,9 @@ from torch import Tensor
 from spikefuse.kernels.compaction import expand
 from spikefuse.spikes import SpikeBatch
 
-# Sums in another order flip a spike now and then where a membrane meets the threshold.
-SPIKE_SHARE, FEW_CELLS = 1e-4, 3
+# Sums in another order flip a spike now and then where a membrane meets the threshold, and a flip
+# spreads through the layers behind. A wrong formula differs in percents.
+SPIKE_SHARE, FEW_CELLS = 1e-3, 3
 # Relative error in the L2 norm: a wrong formula is off by percents, a flipped spike by far less.
 RELATIVE_ERROR = 5e-3
 
