@@ -7,13 +7,30 @@ from typing import Any
 import numpy as np
 
 from sensors.dvs import DvsParams
-from spikefuse._types import FloatArray
+from spikefuse._types import FloatArray, Int64Array
 from spikefuse.errors import DataError
 
-# The pixels of N-MNIST's camera, as far as its recordings show them. Found on the first half of the
-# pictures of docs/retina_cochlea.md, where the search is written down.
-NMNIST_DVS = DvsParams(threshold_on=0.25, threshold_off=0.25)
-NMNIST_PSF_PX = 0.6
+# Fitted to recordings of the first 250 pictures of N-MNIST; see docs/retina_cochlea.md.
+NMNIST_DVS = DvsParams(threshold_on=0.63, threshold_off=0.63, shot_noise_hz=0.5)
+NMNIST_PSF_PX = 0.0
+_NMNIST_CORNERS_PX = ((2.0, 2.95), (-3.9, 1.05), (1.85, -2.95), (2.0, 2.95))
+_NMNIST_STARTS_US = (0, 102_000, 214_000)
+_NMNIST_MOVE_US, _NMNIST_END_US = 95_000, 310_000
+
+
+def nmnist_path(step_us: int = 4000) -> tuple[FloatArray, Int64Array]:
+    """The camera's way in N-MNIST, fitted to recordings: offsets [T, 2] and times [T].
+
+    With bright digits on black the recordings' polarity bit is 1 where the light falls: compare
+    it with the opposite of an event's polarity.
+    """
+    corners = np.array(_NMNIST_CORNERS_PX)
+    times_us = np.arange(0, _NMNIST_END_US + 1, step_us, dtype=np.int64)
+    leg = np.searchsorted(_NMNIST_STARTS_US, times_us, side="right") - 1
+    share = np.clip((times_us - np.array(_NMNIST_STARTS_US)[leg]) / _NMNIST_MOVE_US, 0.0, 1.0)
+    eased = 0.5 - 0.5 * np.cos(np.pi * share)
+    path: FloatArray = corners[leg] + eased[:, None] * (corners[leg + 1] - corners[leg])
+    return path, times_us
 
 
 def pan(
