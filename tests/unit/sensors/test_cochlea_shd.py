@@ -244,9 +244,7 @@ def test_a_spoken_digit_gives_the_golden_spikes_within_their_chance(data_root: P
     # Two draws of our own are as far from each other as either is from the golden one.
     own = np.corrcoef(ours[0], ours[1])[0, 1]
     golden_r = np.mean([np.corrcoef(counts, theirs)[0, 1] for counts in ours])
-    print(
-        f"spikes {[int(c.sum()) for c in ours]} and {int(theirs.sum())}; r {own:.3f}"
-    )
+    print(f"spikes {[int(c.sum()) for c in ours]} and {int(theirs.sum())}; r {own:.3f}")
     print(f"correlation with the golden spikes {golden_r:.3f}")
     assert golden_r > own - 0.03
     assert golden_r > 0.8
