@@ -93,6 +93,7 @@ def load_digits(
     params: DigitsParams, cache_dir: Path | None = None, progress: Progress | None = None
 ) -> tuple[tuple[list[Recording], list[Recording]], bool]:
     """Vision and audio recordings, from the cache or built, and whether the cache had them."""
+    import sensors._numba.dvs
     import sensors.digits as this_module
 
     recordings, hit = cached_recordings(
@@ -101,6 +102,7 @@ def load_digits(
         sources=[
             this_module,
             sensors.dvs,
+            sensors._numba.dvs,
             sensors.cochlea,
             sensors.speech,
             sensors._phonemes,
