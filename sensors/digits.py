@@ -93,8 +93,8 @@ def load_digits(
     params: DigitsParams, cache_dir: Path | None = None, progress: Progress | None = None
 ) -> tuple[tuple[list[Recording], list[Recording]], bool]:
     """Vision and audio recordings, from the cache or built, and whether the cache had them."""
-    import sensors._numba.dvs
     import sensors.digits as this_module
+    from sensors._numba import dvs as dvs_kernels
 
     recordings, hit = cached_recordings(
         {"kind": "embedded_digits", **asdict(params)},
@@ -102,7 +102,7 @@ def load_digits(
         sources=[
             this_module,
             sensors.dvs,
-            sensors._numba.dvs,
+            dvs_kernels,
             sensors.cochlea,
             sensors.speech,
             sensors._phonemes,
