@@ -119,9 +119,9 @@ def load_run_config(folder: Path) -> Config:
 def claim_folder(folder: Path, config: Config) -> None:
     """Create the run directory, or check that it belongs to this configuration."""
     path = folder / "config.toml"
-    text = to_toml(config)
     if path.is_file():
-        if path.read_text() != text:
+        # What it means counts, not the text: a key added since then has its default.
+        if load_config(str(path)) != config:
             raise ConfigError(
                 f"--out must be a new folder or one of the same configuration, got {folder} with "
                 "another config.toml"
@@ -129,7 +129,7 @@ def claim_folder(folder: Path, config: Config) -> None:
         return
     if folder.exists() and any(folder.iterdir()):
         raise ConfigError(f"--out must be a new or empty folder, got {folder} with other files")
-    write_text(path, text)
+    write_text(path, to_toml(config))
 
 
 def _evaluate_all(

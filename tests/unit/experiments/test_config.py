@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from experiments.config import Config, load_config, recipe_names, to_toml
+from experiments.run import claim_folder
 from spikefuse.errors import ConfigError
 
 
@@ -70,3 +71,14 @@ def test_unknown_recipes_and_broken_files(tmp_path: Path) -> None:
     path.write_text("a = = 3")
     with pytest.raises(ConfigError, match="must be TOML"):
         load_config(str(path))
+
+
+def test_a_run_begun_before_a_key_was_added_is_gone_on_with(tmp_path: Path) -> None:
+    config = load_config("demo", ["seeds=[3]"])
+    claim_folder(tmp_path / "run", config)
+    saved = tmp_path / "run" / "config.toml"
+    older = [line for line in saved.read_text().splitlines() if not line.startswith("cutoff_hz")]
+    saved.write_text("\n".join(older))
+    claim_folder(tmp_path / "run", config)
+    with pytest.raises(ConfigError, match="another config.toml"):
+        claim_folder(tmp_path / "run", load_config("demo", ["seeds=[4]"]))
