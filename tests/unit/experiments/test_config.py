@@ -80,5 +80,5 @@ def test_a_run_begun_before_a_key_was_added_is_gone_on_with(tmp_path: Path) -> N
     older = [line for line in saved.read_text().splitlines() if not line.startswith("cutoff_hz")]
     saved.write_text("\n".join(older))
     claim_folder(tmp_path / "run", config)
-    with pytest.raises(ConfigError, match="another config.toml"):
+    with pytest.raises(ConfigError, match=r"another config\.toml"):
         claim_folder(tmp_path / "run", load_config("demo", ["seeds=[4]"]))
