@@ -26,7 +26,7 @@ def to_snntorch(layer: LIF | CubaLIF) -> nn.Module:
 
     Spikes and membranes are equal. With a reset by subtraction this needs a membrane that is at
     most the threshold after its reset: snnTorch takes off a second threshold one step later.
-    snnTorch's backward pass leaves the reset out, so gradients differ.
+    Where spikes are equal, so are gradients: without the delay snnTorch's reset passes them too.
 
     Parameters
     ----------

@@ -160,3 +160,22 @@ def test_surrogate_slopes_are_theirs(name: str) -> None:
     layer.spike_grad(distance).sum().backward()
     expected = Surrogate(name, 7.0).derivative(distance.detach())
     torch.testing.assert_close(distance.grad, expected)
+
+
+@pytest.mark.parametrize("reset", ["zero", "subtract"])
+def test_gradients_pass_the_reset_alike(reset) -> None:
+    torch.manual_seed(0)
+    layer = LIF(5, LIFParams(reset=reset, slope=3.0), 1.0)
+    twin = to_snntorch(layer)
+    ours = (torch.rand(30, 4, 5) * 0.6).requires_grad_()
+    theirs = ours.detach().clone().requires_grad_()
+    spikes, _ = layer(ours)
+    membrane, fired = torch.zeros(4, 5), []
+    for current in theirs.unbind(0):
+        step, membrane = twin(current, membrane)
+        fired.append(step)
+    assert torch.equal(spikes, torch.stack(fired))
+    assert spikes.sum() > 50
+    spikes.sum().backward()
+    torch.stack(fired).sum().backward()
+    torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-5, atol=1e-6)
