@@ -1,27 +1,12 @@
-"""Files that are either whole or absent: written beside their place, then renamed into it."""
+"""Text and JSON files that are either whole or absent."""
 
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
-
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write atomically: a reader sees the old file or the new one, never a part."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+from spikefuse.atomic import write_bytes as write_bytes
 
 
 def write_text(path: Path, text: str) -> None:

@@ -6,7 +6,6 @@ import hashlib
 import io
 import json
 import os
-import tempfile
 import warnings
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
@@ -17,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from sensors.recordings import Recording
+from spikefuse.atomic import write_bytes
 from spikefuse.events import EVENT_DTYPE, EventStream
 
 
@@ -99,15 +99,7 @@ def _write(path: Path, recordings: Sequence[Recording]) -> None:
         y=events["y"],
         p=events["p"],
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(buffer.getbuffer())
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    write_bytes(path, buffer.getvalue())
 
 
 def _read(path: Path) -> list[Recording]:

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from sensors.formats.raw import RawEvents, write_whole
+from sensors.formats.raw import RawEvents
+from spikefuse.atomic import write_bytes
 from spikefuse.errors import DataError
 from spikefuse.events import EVENT_DTYPE, EventStream, SensorSize
 
@@ -75,4 +76,4 @@ def write_nmnist(path: Path, stream: EventStream) -> None:
     content[:, 0], content[:, 1] = events["x"], events["y"]
     content[:, 2] = (times >> 16) | (events["p"].astype(np.int64) << 7)
     content[:, 3], content[:, 4] = (times >> 8) & 255, times & 255
-    write_whole(path, content.tobytes())
+    write_bytes(path, content.tobytes())

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from sensors.formats.raw import RawEvents, write_whole
+from sensors.formats.raw import RawEvents
+from spikefuse.atomic import write_bytes
 from spikefuse.errors import DataError
 from spikefuse.events import EVENT_DTYPE, EventStream
 
@@ -30,7 +31,7 @@ def write_npz(path: Path, stream: EventStream) -> None:
     columns: dict[str, Any] = {name: stream.events[name] for name in _COLUMNS}
     meta = np.frombuffer(_meta_of(stream).encode(), np.uint8)
     np.savez_compressed(buffer, allow_pickle=False, meta=meta, **columns)
-    write_whole(path, buffer.getvalue())
+    write_bytes(path, buffer.getvalue())
 
 
 def read_npz(path: Path) -> RawEvents:
@@ -64,7 +65,7 @@ def write_h5(path: Path, stream: EventStream) -> None:
             file.create_dataset(name, data=stream.events[name], compression="gzip", shuffle=True)
     body = buffer.getvalue()[_USER_BLOCK:]
     head = _MAGIC + hashlib.sha256(body).hexdigest().encode()
-    write_whole(path, head.ljust(_USER_BLOCK, b"\0") + body)
+    write_bytes(path, head.ljust(_USER_BLOCK, b"\0") + body)
 
 
 def read_h5(path: Path) -> RawEvents:

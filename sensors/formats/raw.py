@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from dataclasses import dataclass
-from pathlib import Path
 
 from spikefuse._types import StructuredArray
 from spikefuse.events import SensorSize
@@ -29,18 +26,3 @@ class RawEvents:
     sensor_size: SensorSize
     duration_us: int | None
     modality: str
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write beside the place, then rename into it: a reader never sees a part."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
