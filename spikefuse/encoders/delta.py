@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from spikefuse.encoders.signals import checked_positive, checked_signal, frontend_counts
-from spikefuse.kernels.compaction import compact
+from spikefuse.encoders.signals import checked_positive, frontend_counts
+from spikefuse.kernels.delta import checked_level, send_on_delta
 from spikefuse.opcounts import PathCounts
 from spikefuse.spikes import SpikeBatch
 
-# A move between two of these is a whole number that float32, the type of amplitudes, holds.
-_MOST_THRESHOLDS = 2.0**23
-
 
 def encode_delta(
-    signal: Tensor, threshold: float, level: Tensor | None = None
+    signal: Tensor, threshold: float, level: Tensor | None = None, *, backend: str | None = None
 ) -> tuple[SpikeBatch, Tensor]:
     r"""Spikes of a signal's changes, with a bound on what a receiver can get wrong.
 
@@ -37,6 +33,8 @@ def encode_delta(
         ``theta``, in the units of the signal.
     level : int64 Tensor[B, N], optional
         ``l`` before the first step, 0 by default: the first sample is sent as a change from 0.
+    backend : str, optional
+        One of `registry.BACKENDS`.
 
     Returns
     -------
@@ -49,6 +47,8 @@ def encode_delta(
     ------
     ValueError
         If shapes do not fit, a value is not finite, or the signal reaches 2**23 thresholds.
+    BackendError
+        If an explicit backend cannot run.
 
     References
     ----------
@@ -56,24 +56,8 @@ def encode_delta(
     doi:10.3390/s6010049.
     """
     checked_positive("threshold", threshold)
-    checked_signal(signal, None, "signal")
-    n_steps, n_batch, n = signal.shape
-    now = _checked_level(level, n_batch, n).numpy().astype(np.float64)
-    # In float64: a level added up in float32 would drift, and the bound with it.
-    scaled = signal.detach().double().numpy() / threshold
-    if scaled.size and np.abs(scaled).max() >= _MOST_THRESHOLDS:
-        raise ValueError(
-            f"signal must stay below 2**23 thresholds, got {np.abs(scaled).max():g} of them"
-        )
-    moves = np.empty((n_steps, n_batch, n), np.float32)
-    change = np.empty((n_batch, n))
-    for step in range(n_steps):
-        np.subtract(scaled[step], now, out=change)
-        np.trunc(change, out=change)
-        np.add(now, change, out=now)
-        moves[step] = change
-    both = np.concatenate([np.maximum(-moves, 0), np.maximum(moves, 0)], axis=2)
-    return compact(torch.from_numpy(both)), torch.from_numpy(now.astype(np.int64))
+    spikes, after = send_on_delta(signal, threshold, level, backend=backend)
+    return spikes, after
 
 
 def decode_delta(
@@ -102,7 +86,7 @@ def decode_delta(
     n_steps, n_batch, n_addresses = spikes.shape
     if n_addresses % 2:
         raise ValueError(f"spikes must have OFF and ON addresses, got {n_addresses} of them")
-    now = _checked_level(level, n_batch, n_addresses // 2)
+    now = checked_level(level, n_batch, n_addresses // 2)
     down, up = spikes.to_dense(torch.float64).chunk(2, dim=2)
     levels = now + (up - down).cumsum(0)
     last = levels[-1].long() if n_steps else now
@@ -119,14 +103,3 @@ def delta_counts(n_values: int, n_steps: int, n_spikes: int, modality: str) -> P
     return frontend_counts(
         modality, acs=3 * done + n_spikes, reads=2 * done, writes=n_spikes, words=n_values
     )
-
-
-def _checked_level(level: Tensor | None, n_batch: int, n: int) -> Tensor:
-    """A level that fits, or 0."""
-    if level is None:
-        return torch.zeros(n_batch, n, dtype=torch.int64)
-    if level.shape != (n_batch, n) or level.dtype != torch.int64:
-        raise ValueError(
-            f"level must be int64 [{n_batch}, {n}], got {level.dtype} {tuple(level.shape)}"
-        )
-    return level
