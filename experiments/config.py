@@ -46,11 +46,16 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """Encoders per modality, fusion layer, neurons; the dense twin has the same topology."""
+    """Encoders per modality, fusion operator and its options, neurons.
+
+    The dense twin has the same topology.
+    """
 
     vision: EncoderSpec = field(default_factory=EncoderSpec)
     audio: EncoderSpec = field(default_factory=EncoderSpec)
+    fusion: str = "concat"
     fusion_hidden: int = 128
+    fusion_options: dict[str, float | int | str | bool] = field(default_factory=dict)
     lif: LIFParams = field(default_factory=LIFParams)
     readout_tau_ms: float = 100.0
 

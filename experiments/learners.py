@@ -15,7 +15,6 @@ from spikefuse.baselines import DenseFusion
 from spikefuse.encoders.spec import ModalitySpec
 from spikefuse.events import MultiStream
 from spikefuse.models import FusionSNN, ModelSpec, running_mean
-from spikefuse.models.spec import Fusion
 from spikefuse.spikes import SpikeBatch
 
 N_CLASSES = 10
@@ -113,7 +112,8 @@ def build_learner(
     if name in ("snn_vision", "snn_audio"):
         modalities = (name.removeprefix("snn_"),)
     encoders = {"vision": config.model.vision, "audio": config.model.audio}
-    fusion: Fusion = "late" if name == "snn_late" else "concat"
+    chosen = config.model
+    fusion, options = ("late", {}) if name == "snn_late" else (chosen.fusion, chosen.fusion_options)
     spec = ModelSpec(
         tuple(ModalitySpec(m, sensor_sizes[m], encoders[m]) for m in modalities),
         N_CLASSES,
@@ -122,6 +122,7 @@ def build_learner(
         config.model.fusion_hidden,
         config.model.lif,
         config.model.readout_tau_ms,
+        options,
     )
     frame_ms = {"vision": config.cost.frame_vision_ms, "audio": config.cost.frame_audio_ms}
     torch.manual_seed(seed)

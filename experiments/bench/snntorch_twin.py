@@ -34,7 +34,7 @@ class StepConv(nn.Module):
 class StepLinear(nn.Module):
     """All-to-all synapses of one step, with delay lines where the layer has them."""
 
-    def __init__(self, layer: nn.Module) -> None:
+    def __init__(self, layer: nn.Module | None) -> None:
         super().__init__()
         if not isinstance(layer, EventLinear | DelayedLinear):
             raise ValueError(f"layer must be all to all, got {type(layer).__name__}")
@@ -74,7 +74,7 @@ class SnnTorchFusion(nn.Module):
     def __init__(self, model: FusionSNN) -> None:
         super().__init__()
         fusion = model.fusion
-        if not isinstance(fusion, ConcatFusion):
+        if not isinstance(fusion, ConcatFusion) or model.readout is None:
             raise ValueError(f"model must fuse by concatenation, got {model.spec.fusion}")
         self.encoders = nn.ModuleDict(
             {name: _Chain(encoder) for name, encoder in model.encoders.items()}
@@ -83,9 +83,9 @@ class SnnTorchFusion(nn.Module):
             {name: StepLinear(layer) for name, layer in fusion.fusion_synapses.items()}
         )
         self.hidden = to_snntorch(fusion.hidden)
-        self.readout_synapse = StepLinear(fusion.readout_synapse)
-        self.log_gain = nn.Parameter(fusion.readout.log_gain.detach().clone())
-        self.beta_logit = nn.Parameter(fusion.readout.beta_logit.detach().clone())
+        self.readout_synapse = StepLinear(model.readout_synapse)
+        self.log_gain = nn.Parameter(model.readout.log_gain.detach().clone())
+        self.beta_logit = nn.Parameter(model.readout.beta_logit.detach().clone())
 
     def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:
         """Dense spikes ``{modality: [T, B, N]}`` to scores ``[T, B, n_classes]``."""

@@ -45,7 +45,8 @@ def count(model: nn.Module, inputs: Inputs, batch_dim: int | None = None) -> OpC
     ----------
     model : nn.Module
         Built from our layers, or from torch's ``Linear``, ``Conv1d`` and ``Conv2d`` with
-        activations that need no multiplication.
+        activations that need no multiplication. Any other layer brings its own rule,
+        ``count_paths(args, output, modality) -> {suffix of the path: PathCounts}``.
     inputs : Tensor, SpikeBatch, tuple of them, or mapping of modality to them
         What ``model(inputs)`` takes (a tuple is unpacked). A SpikeBatch is handed on as it is to a
         model of ours (``batch_dim = 1``) and as dense to any other.
@@ -125,6 +126,10 @@ def _paths_of(
     layer: nn.Module, name: str, args: tuple[Any, ...], output: Any, modality: str
 ) -> dict[str, PathCounts]:
     """What one call of a layer did: ``""`` for the layer itself, a suffix for a part of it."""
+    rule: Any = getattr(layer, "count_paths", None)
+    if rule is not None:
+        own: dict[str, PathCounts] = rule(args, output, modality)
+        return own
     if isinstance(layer, LIF | CubaLIF | ALIF | LIReadout):
         return count_neurons(layer, args, output, modality)
     if isinstance(layer, SpikeTrace):

@@ -1,72 +1,73 @@
-"""Concatenation fusion: one hidden spiking layer over all modalities' spikes, then a readout."""
+"""Concatenation fusion: one spiking layer over all modalities' spikes."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 
-from spikefuse.encoders import infer_lif, infer_readout
-from spikefuse.neurons import LIF, LIFParams, LIReadout
+from spikefuse.encoders import infer_lif
+from spikefuse.fusion.operator import FusionOperator, InferOutput, Spikes, State
+from spikefuse.neurons import LIF, LIFParams
 from spikefuse.spikes import SpikeBatch
 from spikefuse.synapses import EventLinear
 
-ConcatState = dict[str, Tensor]
 
+class ConcatFusion(FusionOperator):
+    r"""Intermediate fusion: every modality drives the same LIF layer.
 
-class ConcatFusion(nn.Module):
-    """Intermediate fusion: every modality drives the same hidden LIF layer.
+    .. math:: x_t = \sum_m S^m_t W^m, \quad s_t = \text{LIF}(x)_t
 
-    ``current = sum_m spikes_m @ W_m`` is the product with the concatenated spikes; one weight per
-    modality keeps the cost of each path apart.
+    This is the product with the concatenated spikes; one weight per modality keeps the cost of
+    each path apart: events of a modality times ``n_out`` accumulates.
 
     Parameters
     ----------
-    n_in : mapping of modality to its number of hidden neurons
-    n_hidden, n_classes : int
-    lif : LIFParams
-    readout_tau_ms, dt_ms : float
-    """
+    n_in, n_out, dt_ms, lif
+        As of `FusionOperator`.
+    gain : float
+        Initial weights of a modality have standard deviation ``gain / sqrt(M * n_in)`` with M
+        modalities: each contributes the same variance.
 
-    batch_dim = 1
+    References
+    ----------
+    Bjorndahl et al., arXiv:2409.00552 (early, middle and late concatenation in spiking networks).
+    """
 
     def __init__(
         self,
-        n_in: dict[str, int],
-        n_hidden: int,
-        n_classes: int,
-        lif: LIFParams,
-        readout_tau_ms: float,
-        dt_ms: float,
+        n_in: Mapping[str, int],
+        n_out: int,
+        *,
+        dt_ms: float = 1.0,
+        lif: LIFParams | None = None,
+        gain: float = 3.0,
     ) -> None:
-        super().__init__()
-        gain = 3.0 / len(n_in) ** 0.5
+        super().__init__(n_in, n_out, dt_ms=dt_ms, lif=lif)
+        share = self._share(gain)
         self.fusion_synapses = nn.ModuleDict(
-            {name: EventLinear(n, n_hidden, gain=gain) for name, n in n_in.items()}
+            {name: EventLinear(n, n_out, gain=share[name]) for name, n in self.n_in.items()}
         )
-        self.hidden = LIF(n_hidden, lif, dt_ms)
-        self.readout_synapse = EventLinear(n_hidden, n_classes)
-        self.readout = LIReadout(n_classes, readout_tau_ms, dt_ms)
+        self.hidden = LIF(n_out, self.lif, dt_ms)
 
-    def forward(
-        self, spikes: dict[str, Tensor], state: ConcatState | None = None
-    ) -> tuple[Tensor, Tensor, ConcatState]:
-        """Hidden spikes ``{name: [T, B, n]}`` to scores, fused spikes and new state."""
+    def _share(self, gain: float) -> dict[str, float]:
+        """Gain of each modality's synapses."""
+        return dict.fromkeys(self.n_in, gain / len(self.n_in) ** 0.5)
+
+    def forward(self, spikes: Spikes, state: State | None = None) -> tuple[Tensor, State]:
+        """Spikes ``{name: (T, B, n)}`` to fused spikes ``[T, B, n_out]`` and the membrane."""
+        self.check(spikes)
         currents = [synapse(spikes[name]) for name, synapse in self.fusion_synapses.items()]
-        before = state or {}
-        fused, v = self.hidden(torch.stack(currents).sum(0), before.get("hidden"))
-        trace, score = self.readout(self.readout_synapse(fused), before.get("readout"))
-        return trace, fused, {"hidden": v, "readout": score}
+        before = None if state is None else state["hidden"]
+        fused, v = self.hidden(torch.stack(currents).sum(0), before)
+        return fused, {"hidden": v}
 
     @torch.no_grad()
-    def infer(
-        self, events: dict[str, SpikeBatch], state: ConcatState | None = None
-    ) -> tuple[Tensor, SpikeBatch, ConcatState]:
-        """`forward` on events, without a gradient: scores, fused events and new state."""
-        before = state or {}
+    def infer(self, events: Mapping[str, SpikeBatch], state: State | None = None) -> InferOutput:
+        """`forward` on events, synapses and neurons fused."""
+        self.check(events)
         sources = [events[name] for name in self.fusion_synapses]
-        synapses = list(self.fusion_synapses.values())
-        fused, v = infer_lif(sources, synapses, self.hidden, before.get("hidden"))
-        trace, score = infer_readout(
-            fused, self.readout_synapse, self.readout, before.get("readout")
-        )
-        return trace, fused, {"hidden": v, "readout": score}
+        before = None if state is None else state["hidden"]
+        fused, v = infer_lif(sources, list(self.fusion_synapses.values()), self.hidden, before)
+        return fused, {"hidden": v}

@@ -9,10 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from spikefuse.encoders import SpikingEncoder
-from spikefuse.fusion import ConcatFusion, LateFusion, side_by_side
+from spikefuse.encoders import SpikingEncoder, infer_readout
+from spikefuse.fusion import build, option_names, side_by_side
 from spikefuse.models.spec import ModelSpec
+from spikefuse.neurons import LIReadout
 from spikefuse.spikes import SpikeBatch
+from spikefuse.synapses import EventLinear
 
 
 @dataclass(frozen=True)
@@ -21,6 +23,7 @@ class FusionState:
 
     encoders: dict[str, tuple[Tensor, ...]]
     fusion: dict[str, Tensor]
+    readout: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -30,10 +33,11 @@ class FusionOutput:
     Parameters
     ----------
     scores : Tensor[T, B, n_classes]
-        Readout membranes.
+        Readout membranes, or the scores of an operator that has its own.
     hidden : Tensor[T, B, n]
         Spikes of the fused hidden layer (of the encoders, side by side, with late fusion).
     encoded : mapping of modality to Tensor[T, B, n]
+        Empty where an operator reads the input spikes themselves.
     state : FusionState
     """
 
@@ -50,7 +54,7 @@ class FusionEvents:
     Parameters
     ----------
     scores : Tensor[T, B, n_classes]
-        Readout membranes.
+        As of `FusionOutput`.
     hidden : SpikeBatch of shape (T, B, n)
         Of the fused hidden layer (of the encoders, side by side, with late fusion).
     encoded : mapping of modality to SpikeBatch of shape (T, B, n)
@@ -66,6 +70,9 @@ class FusionEvents:
 class FusionSNN(nn.Module):
     """A spiking model of one or more modalities, built from a frozen spec.
 
+    Encoders, then a fusion operator, then a leaky readout of the fused spikes; an operator that
+    yields scores has no readout behind it, one that reads input spikes no encoders before it.
+
     Parameters
     ----------
     spec : ModelSpec
@@ -77,22 +84,22 @@ class FusionSNN(nn.Module):
         super().__init__()
         self.spec = spec
         self.modalities = tuple(m.name for m in spec.modalities)
+        reads_inputs = spec.operator.reads_inputs
         self.encoders = nn.ModuleDict(
-            {m.name: SpikingEncoder(m, spec.lif, spec.dt_ms) for m in spec.modalities}
+            {}
+            if reads_inputs
+            else {m.name: SpikingEncoder(m, spec.lif, spec.dt_ms) for m in spec.modalities}
         )
-        n_in = {m.name: m.encoder.hidden for m in spec.modalities}
-        self.fusion: nn.Module
-        if spec.fusion == "late":
-            self.fusion = LateFusion(n_in, spec.n_classes, spec.readout_tau_ms, spec.dt_ms)
-        else:
-            self.fusion = ConcatFusion(
-                n_in,
-                spec.fusion_hidden,
-                spec.n_classes,
-                spec.lif,
-                spec.readout_tau_ms,
-                spec.dt_ms,
-            )
+        n_in = {m.name: m.n_inputs if reads_inputs else m.encoder.hidden for m in spec.modalities}
+        given = {"dt_ms": spec.dt_ms, "lif": spec.lif, "readout_tau_ms": spec.readout_tau_ms}
+        options = {k: v for k, v in given.items() if k in option_names(spec.fusion)}
+        n_out = spec.fusion_hidden if spec.operator.spiking else spec.n_classes
+        self.fusion = build(spec.fusion, n_in, n_out, **options | dict(spec.fusion_options))
+        self.readout_synapse: EventLinear | None = None
+        self.readout: LIReadout | None = None
+        if spec.operator.spiking:
+            self.readout_synapse = EventLinear(n_out, spec.n_classes)
+            self.readout = LIReadout(spec.n_classes, spec.readout_tau_ms, spec.dt_ms)
 
     def forward(
         self, inputs: Mapping[str, SpikeBatch | Tensor], state: FusionState | None = None
@@ -107,16 +114,17 @@ class FusionSNN(nn.Module):
         self._check(inputs)
         encoded: dict[str, Tensor] = {}
         encoder_state: dict[str, tuple[Tensor, ...]] = {}
-        for name in self.modalities:
+        for name, encoder in self.encoders.items():
             before = None if state is None else state.encoders[name]
-            encoded[name], encoder_state[name] = self.encoders[name](inputs[name], before)
+            encoded[name], encoder_state[name] = encoder(inputs[name], before)
         fusion_before = None if state is None else state.fusion
-        if isinstance(self.fusion, LateFusion):
-            scores, after = self.fusion(encoded, fusion_before)
+        fused, after = self.fusion(encoded or inputs, fusion_before)
+        if self.readout_synapse is None or self.readout is None:
             hidden = torch.cat(list(encoded.values()), dim=2)
-        else:
-            scores, hidden, after = self.fusion(encoded, fusion_before)
-        return FusionOutput(scores, hidden, encoded, FusionState(encoder_state, after))
+            return FusionOutput(fused, hidden, encoded, FusionState(encoder_state, after))
+        last = None if state is None else state.readout
+        scores, last = self.readout(self.readout_synapse(fused), last)
+        return FusionOutput(scores, fused, encoded, FusionState(encoder_state, after, last))
 
     @torch.no_grad()
     def infer(
@@ -141,23 +149,26 @@ class FusionSNN(nn.Module):
             If a modality of the spec is missing from ``inputs`` or is no SpikeBatch.
         """
         self._check(inputs)
-        encoded: dict[str, SpikeBatch] = {}
-        encoder_state: dict[str, tuple[Tensor, ...]] = {}
         for name in self.modalities:
             if not isinstance(inputs[name], SpikeBatch):
                 kind = type(inputs[name]).__name__
                 raise ValueError(f"inputs[{name!r}] must be a SpikeBatch, got {kind}")
+        encoded: dict[str, SpikeBatch] = {}
+        encoder_state: dict[str, tuple[Tensor, ...]] = {}
+        for name, encoder in self.encoders.items():
             before = None if state is None else state.encoders[name]
-            infer: Any = self.encoders[name].infer
+            infer: Any = encoder.infer
             encoded[name], encoder_state[name] = infer(inputs[name], before)
         fusion_before = None if state is None else state.fusion
-        if isinstance(self.fusion, LateFusion):
-            scores, after = self.fusion.infer(encoded, fusion_before)
+        fused, after = self.fusion.infer(encoded or inputs, fusion_before)
+        if isinstance(fused, Tensor):
             hidden = side_by_side(list(encoded.values()))
-        else:
-            fusion: Any = self.fusion
-            scores, hidden, after = fusion.infer(encoded, fusion_before)
-        return FusionEvents(scores, hidden, encoded, FusionState(encoder_state, after))
+            return FusionEvents(fused, hidden, encoded, FusionState(encoder_state, after))
+        if self.readout_synapse is None or self.readout is None:
+            raise ValueError(f"fusion must yield scores, got spikes of {self.spec.fusion!r}")
+        last = None if state is None else state.readout
+        scores, last = infer_readout(fused, self.readout_synapse, self.readout, last)
+        return FusionEvents(scores, fused, encoded, FusionState(encoder_state, after, last))
 
     def _check(self, inputs: Mapping[str, SpikeBatch | Tensor]) -> None:
         """Every modality of the spec is there."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any
 
 from spikefuse.encoders.spec import ModalitySpec
+from spikefuse.fusion import OPERATORS, FusionOperator, check_options
 from spikefuse.neurons.lif import LIFParams
-
-Fusion = Literal["concat", "late"]
 
 
 @dataclass(frozen=True)
@@ -22,25 +22,37 @@ class ModelSpec:
     n_classes : int
     dt_ms : float
         Step of the spiking model.
-    fusion : "concat" or "late"
-        A shared hidden layer over concatenated features, or a sum of per-modality scores.
+    fusion : str
+        Name of the operator, one of `spikefuse.fusion.OPERATORS`.
     fusion_hidden : int
-        Size of the shared hidden layer.
+        Neurons of the fused population.
     lif : LIFParams
     readout_tau_ms : float
+    fusion_options : mapping of str
+        Options of the operator beside step, neurons and readout, which it has from here.
+
+    Raises
+    ------
+    ValueError
+        If modalities repeat, or the operator or an option is unknown (a `ConfigError`).
     """
 
     modalities: tuple[ModalitySpec, ...]
     n_classes: int
     dt_ms: float
-    fusion: Fusion = "concat"
+    fusion: str = "concat"
     fusion_hidden: int = 128
     lif: LIFParams = field(default_factory=LIFParams)
     readout_tau_ms: float = 100.0
+    fusion_options: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         names = [m.name for m in self.modalities]
         if not names or len(set(names)) != len(names):
             raise ValueError(f"modalities must be one or more of distinct names, got {names}")
-        if self.fusion not in ("concat", "late"):
-            raise ValueError(f"fusion must be 'concat' or 'late', got {self.fusion!r}")
+        check_options(self.fusion, self.fusion_options)
+
+    @property
+    def operator(self) -> type[FusionOperator]:
+        """Class of the fusion operator."""
+        return OPERATORS[self.fusion]

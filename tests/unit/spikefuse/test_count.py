@@ -81,7 +81,7 @@ def test_every_layer_of_a_fusion_model_equals_brute_force() -> None:
         assert fused.effective_acs == n_spikes * 6
         assert fused.spikes_routed == n_spikes
         assert fused.modality == name
-    assert paths["fusion.readout_synapse"].effective_acs == int(out.hidden.sum()) * 4
+    assert paths["readout_synapse"].effective_acs == int(out.hidden.sum()) * 4
     assert paths["encoders.audio.synapses.0"].effective_acs == int(inputs["audio"].sum()) * 5
     hidden = paths["fusion.hidden"]
     assert hidden.neuron_updates_active + hidden.neuron_updates_idle == 6 * 3 * 6

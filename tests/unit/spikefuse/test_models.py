@@ -12,7 +12,7 @@ from spikefuse.models import FusionSNN, ModelSpec, running_mean
 def spec(fusion: str = "concat") -> ModelSpec:
     vision = ModalitySpec("vision", (8, 8, 2), EncoderSpec((ConvSpec(3, (3, 3), (2, 2)),), 12))
     audio = ModalitySpec("audio", (9, 1, 1), EncoderSpec((ConvSpec(2, (1, 3), (1, 2)),), 10))
-    return ModelSpec((vision, audio), 5, 10.0, fusion, fusion_hidden=11)  # type: ignore[arg-type]
+    return ModelSpec((vision, audio), 5, 10.0, fusion, fusion_hidden=11)
 
 
 def inputs(n_steps: int = 12, density: float = 0.2) -> dict[str, torch.Tensor]:
@@ -97,5 +97,9 @@ def test_bad_specs_are_refused() -> None:
     part = ModalitySpec("vision", (4, 4, 1), EncoderSpec())
     with pytest.raises(ValueError, match="distinct names"):
         ModelSpec((part, part), 2, 5.0)
-    with pytest.raises(ValueError, match="fusion must be 'concat' or 'late', got 'sum'"):
-        ModelSpec((part,), 2, 5.0, "sum")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"fusion must be one of .*'concat'.*, got 'konkat'.*mean"):
+        ModelSpec((part,), 2, 5.0, "konkat")
+    with pytest.raises(
+        ValueError, match=r"options of 'concat' must be among .*'gain'.*, got 'gian"
+    ):
+        ModelSpec((part,), 2, 5.0, fusion_options={"gian": 1.0})

@@ -1,0 +1,81 @@
+"""Operators by name, and how one is built."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from spikefuse.errors import ConfigError
+from spikefuse.fusion.concat import ConcatFusion
+from spikefuse.fusion.early import EarlyFusion
+from spikefuse.fusion.late import LateFusion
+from spikefuse.fusion.operator import FusionOperator
+
+OPERATORS: dict[str, type[FusionOperator]] = {
+    "early": EarlyFusion,
+    "concat": ConcatFusion,
+    "late": LateFusion,
+}
+
+
+def option_names(name: str) -> tuple[str, ...]:
+    """Options that an operator takes, its step ``dt_ms`` and neurons ``lif`` among them.
+
+    Raises
+    ------
+    ConfigError
+        If there is no operator of that name.
+    """
+    if name not in OPERATORS:
+        raise ConfigError(f"fusion must be one of {list(OPERATORS)}, got {name!r}{near(name)}")
+    parameters = inspect.signature(OPERATORS[name].__init__).parameters.values()
+    return tuple(p.name for p in parameters if p.kind is p.KEYWORD_ONLY)
+
+
+def build(name: str, n_in: Mapping[str, int], n_out: int, **options: Any) -> FusionOperator:
+    """A freshly initialised operator.
+
+    Parameters
+    ----------
+    name : str
+        One of `OPERATORS`.
+    n_in : mapping of modality to its number of addresses
+    n_out : int
+        Neurons of the fused population (classes of late fusion).
+    **options
+        Those of the operator's class: see `option_names`.
+
+    Raises
+    ------
+    ConfigError
+        If the name or an option is unknown; the message names the valid ones.
+    ValueError
+        If a value is wrong.
+    """
+    check_options(name, options)
+    return OPERATORS[name](n_in, n_out, **options)
+
+
+def check_options(name: str, options: Iterable[str]) -> None:
+    """Refuse an unknown operator or option.
+
+    Raises
+    ------
+    ConfigError
+        As of `build`.
+    """
+    valid = option_names(name)
+    for option in options:
+        if option not in valid:
+            raise ConfigError(
+                f"options of {name!r} must be among {list(valid)}, got {option!r}"
+                f"{near(option, valid)}"
+            )
+
+
+def near(word: str, words: Iterable[str] = OPERATORS) -> str:
+    """A hint at the most similar of ``words``, or nothing."""
+    found = difflib.get_close_matches(word, list(words), 1)
+    return f"; did you mean {found[0]!r}?" if found else ""
