@@ -22,7 +22,9 @@ class ArrayReader:
     """
 
     def __init__(self, paths: Sequence[Path], columns: tuple[str, ...]) -> None:
-        self.paths, self.columns = tuple(paths), columns
+        self.paths = self.files = tuple(paths)
+        self.columns = columns
+        self.parameters = {"columns": columns}
 
     def __call__(self, position: int) -> tuple[StructuredArray, int | None]:
         values = np.load(self.paths[position], allow_pickle=False)
@@ -46,7 +48,8 @@ class EventFileReader:
     """
 
     def __init__(self, paths: Sequence[Path]) -> None:
-        self.paths = tuple(paths)
+        self.paths = self.files = tuple(paths)
+        self.parameters: dict[str, str] = {}
 
     def __call__(self, position: int) -> tuple[StructuredArray, int | None]:
         from sensors.files import read_raw

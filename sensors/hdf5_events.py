@@ -89,6 +89,8 @@ class HeidelbergReader:
 
     def __init__(self, file: Hdf5File) -> None:
         self.file = file
+        self.files: tuple[Path, ...] = (file.path,)
+        self.parameters: dict[str, Any] = {}
 
     def __call__(self, position: int) -> tuple[StructuredArray, int | None]:
         return _events(
@@ -110,6 +112,8 @@ class TidigitsReader:
 
     def __init__(self, file: Hdf5File, part: str, ids: tuple[str, ...]) -> None:
         self.file, self.part, self.ids = file, part, ids
+        self.files: tuple[Path, ...] = (file.path,)
+        self.parameters: dict[str, Any] = {"part": part, "ids": ids}
 
     def __call__(self, position: int) -> tuple[StructuredArray, int | None]:
         name = self.ids[position]

@@ -24,7 +24,9 @@ class SoundReader:
     """
 
     def __init__(self, paths: Sequence[Path], params: CochleaParams) -> None:
-        self.paths, self.params = tuple(paths), params
+        self.paths = self.files = tuple(paths)
+        self.params = params
+        self.parameters = {"params": params}
 
     def __call__(self, position: int) -> tuple[StructuredArray, int | None]:
         samples, rate_hz = read_wav(self.paths[position])

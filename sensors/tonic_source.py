@@ -81,6 +81,19 @@ class TonicReader:
         return [paths[i] for i in self._order]
 
     @property
+    def files(self) -> list[Path]:
+        """The files that hold the recordings, in the order of the recordings."""
+        dataset = self.dataset
+        if dataset.data:
+            return [Path(dataset.data[i]) for i in self._order]
+        return [path for path in sorted((self.root / "smnist").iterdir()) if path.is_file()]
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """What else shapes them."""
+        return {"name": self.name, "options": self.options}
+
+    @property
     def labels(self) -> list[int]:
         """Class of each recording."""
         dataset = self.dataset

@@ -1,13 +1,21 @@
 """The cache of recordings: round trip, what invalidates an entry, damage, interrupted writes."""
 
+import os
 import types
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from sensors.cache import cache_directory, cached_recordings
+from sensors.cache import (
+    cache_directory,
+    cache_entries,
+    cached_recordings,
+    clear_cache,
+    trim_cache,
+)
 from sensors.recordings import Recording
+from spikefuse.errors import ConfigError, DataError
 from spikefuse.events import EventStream
 
 
@@ -134,3 +142,66 @@ def test_the_environment_names_the_folder(
     assert len(entries(tmp_path / "named")) == 1
     monkeypatch.delenv("SPIKEFUSE_CACHE")
     assert cache_directory() == Path.home() / ".cache" / "spikefuse"
+
+
+def files_of(folder: Path, **sizes: int) -> None:
+    """Entries of given sizes, the first the one used longest ago."""
+    folder.mkdir(exist_ok=True)
+    for age, (name, size) in enumerate(sizes.items()):
+        path = folder / f"recordings-{name}.events"
+        path.write_bytes(bytes(size))
+        os.utime(path, (1000 + age, 1000 + age))
+
+
+def test_the_entries_that_were_not_used_for_longest_go_first(tmp_path: Path) -> None:
+    files_of(tmp_path, a=300, b=400, c=500)
+    (tmp_path / "mine.txt").write_text("not of the cache")
+    assert [e.name for e in cache_entries(tmp_path)] == [
+        f"recordings-{name}.events" for name in "cba"
+    ]
+    assert trim_cache(1200, tmp_path) == 0
+    assert trim_cache(900, tmp_path) == 300
+    assert trim_cache(100, tmp_path, keep="recordings-b.events") == 500
+    assert [e.n_bytes for e in cache_entries(tmp_path)] == [400]
+    assert clear_cache(directory=tmp_path) == 400
+    assert entries(tmp_path) == [tmp_path / "mine.txt"]
+
+
+def test_using_an_entry_makes_it_young(builder: Builder, tmp_path: Path) -> None:
+    cached_recordings({"a": 1}, builder, directory=tmp_path)
+    (first,) = cache_entries(tmp_path)
+    os.utime(tmp_path / first.name, (1000, 1000))
+    files_of(tmp_path, b=10)
+    os.utime(tmp_path / "recordings-b.events", (2000, 2000))
+    assert cached_recordings({"a": 1}, builder, directory=tmp_path)[1]
+    assert [e.name for e in cache_entries(tmp_path)] == [first.name, "recordings-b.events"]
+
+
+def test_writing_keeps_to_the_limit(
+    builder: Builder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files_of(tmp_path, a=3000)
+    monkeypatch.setenv("SPIKEFUSE_CACHE_GIB", str(2000 / 2**30))
+    cached_recordings({"a": 1}, builder, directory=tmp_path)
+    assert "recordings-a.events" not in [e.name for e in cache_entries(tmp_path)]
+    assert cached_recordings({"a": 1}, builder, directory=tmp_path)[1]
+    monkeypatch.setenv("SPIKEFUSE_CACHE_GIB", "much")
+    with pytest.raises(ConfigError, match="SPIKEFUSE_CACHE_GIB must be a positive number, got"):
+        trim_cache(directory=tmp_path)
+
+
+def test_what_killed_processes_left_goes_after_an_hour(tmp_path: Path) -> None:
+    old, new = tmp_path / ".recordings-a.events.x1", tmp_path / ".recordings-a.events.x2"
+    for path in (old, new):
+        path.write_bytes(bytes(10))
+    os.utime(old, (1000, 1000))
+    assert trim_cache(10**9, tmp_path) == 10
+    assert entries(tmp_path) == [new]
+
+
+def test_only_entries_can_be_cleared(tmp_path: Path) -> None:
+    files_of(tmp_path, a=3, b=4)
+    assert clear_cache(["recordings-a.events"], tmp_path) == 3
+    with pytest.raises(DataError, match=r"entry must be one of the cache in .*, got '\.\./b'"):
+        clear_cache(["../b"], tmp_path)
+    assert cache_entries(tmp_path / "nowhere") == []
