@@ -172,6 +172,7 @@ def _lines(summary: FileSummary) -> list[tuple[str, str]]:
         ("active pixels", f"{summary.n_active} of {pixels}"),
         ("order", _verdict(summary.n_backward, "events before the one they follow; try --sort")),
         ("range", _verdict(summary.n_outside, "events outside the sensor or the duration")),
+        *(("skipped", f"{n} {what}") for what, n in summary.skipped.items()),
     ]
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from sensors.formats import foreign, nmnist, own
+from sensors.formats import foreign, nmnist, own, prophesee
 from sensors.formats.raw import RawEvents
 from spikefuse.errors import DataError, EventError
 from spikefuse.events import EventStream, SensorSize
@@ -41,6 +41,8 @@ class FileSummary:
         Events earlier than the one before them.
     n_outside : int
         Events whose address or time is out of range.
+    skipped : mapping of str to int
+        What the file holds besides events, such as external triggers.
     """
 
     n_events: int
@@ -55,6 +57,7 @@ class FileSummary:
     n_active: int
     n_backward: int
     n_outside: int
+    skipped: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def is_sound(self) -> bool:
@@ -88,7 +91,7 @@ def read_events(
     .es      Event Stream, DVS or ATIS              no
     ======== ====================================== ===========
 
-    The last three are decoded by faery (``pip install "spikefuse[io]"``).
+    The last two are decoded by faery (``pip install "spikefuse[io]"``).
 
     Parameters
     ----------
@@ -161,6 +164,7 @@ def summarise(raw: RawEvents) -> FileSummary:
         n_active=len(np.unique(y[inside] * width + x[inside])),
         n_backward=int((times[1:] < times[:-1]).sum()),
         n_outside=int((~inside).sum()),
+        skipped=dict(raw.skipped),
     )
 
 
@@ -171,7 +175,7 @@ def _fixed(read: Callable[[Path], RawEvents], path: Path, size: SensorSize | Non
 
 def _raw(path: Path, size: SensorSize | None) -> RawEvents:
     """Read a Prophesee file; the size given serves a header without one."""
-    return _agreed(foreign.read_evt(path, size), path, size)
+    return _agreed(prophesee.read_evt(path, size), path, size)
 
 
 def _agreed(raw: RawEvents, path: Path, size: SensorSize | None) -> RawEvents:

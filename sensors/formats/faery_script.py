@@ -12,12 +12,11 @@ from importlib import import_module
 import numpy as np
 
 
-def decode(path: str, kind: str, version: str, width: str, height: str, out: str) -> None:
+def decode(path: str, kind: str, width: str, height: str, out: str) -> None:
     """Write the events of ``path`` to the ``.npy`` file ``out`` and print the sensor's size."""
     stream = import_module("faery").events_stream_from_file(
         path,
         file_type=kind,
-        version_fallback=version or None,
         dimensions_fallback=(int(width), int(height)),
     )
     layout = np.dtype([("t", "<u8"), ("x", "<u2"), ("y", "<u2"), ("p", "?")])

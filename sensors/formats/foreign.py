@@ -1,4 +1,4 @@
-"""Prophesee EVT 2 and 3 (``.raw``), AEDAT 4 and Event Stream (``.es``), decoded by faery.
+"""AEDAT 4 and Event Stream (``.es``), decoded by faery.
 
 Faery takes the end of a file for the end of the recording, even in the middle of an event, so what
 can be known about completeness is checked here first.
@@ -6,76 +6,24 @@ can be known about completeness is checked here first.
 
 from __future__ import annotations
 
-import re
 import subprocess
 import sys
 import tempfile
-import warnings
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from sensors.formats import faery_script
 from sensors.formats.raw import RawEvents
-from spikefuse._types import BoolArray
 from spikefuse.errors import DataError
 from spikefuse.events import SensorSize
 
-# Size of a Prophesee sensor whose header does not say it.
-_RAW_SIZE: SensorSize = (1280, 720, 2)
-_WORDS: dict[str, np.dtype[Any]] = {"evt2": np.dtype("<u4"), "evt3": np.dtype("<u2")}
-_EVENT_TYPES = {"evt2": (0, 1), "evt3": (2, 4, 5)}
-_TIME_HIGH = 8
-_VERSION = re.compile(rb"%\s*(?:evt\s+|format\s+EVT)(\d(?:\.\d)?)", re.IGNORECASE)
+# Faery asks for a size in case that the file has none; these formats have one.
+_ANY_SIZE: SensorSize = (1280, 720, 2)
 _ES_HEADER_BYTES = 20
 _ES_DVS, _ES_ATIS = 1, 2
 _LEAST_SECONDS, _BYTES_PER_SECOND = 60, 1e6
-
-
-def read_evt(path: Path, sensor_size: SensorSize | None = None) -> RawEvents:
-    """Read a Prophesee file of version 2 or 3.
-
-    Parameters
-    ----------
-    path : Path
-    sensor_size : (W, H, 2), optional
-        For a header that has none, where 1280 x 720 is the default.
-
-    Raises
-    ------
-    DataError
-        If the header names no such version or the last word is cut.
-
-    Warns
-    -----
-    UserWarning
-        If events come before the first word of upper time bits, as in a recording cut from a live
-        stream: nobody can know their time, so they are left out.
-    """
-    content = path.read_bytes()
-    start = _header_bytes(content)
-    found = _VERSION.findall(content[:start])
-    version = f"evt{found[0].decode().removesuffix('.0')}" if found else "no version"
-    if version not in _WORDS:
-        raise DataError(f"{path} must have a header of EVT 2 or 3, got {version}")
-    size, word = len(content) - start, _WORDS[version].itemsize
-    if size % word:
-        raise DataError(f"{path} must hold whole words of {word} bytes, got {size}: truncated?")
-    words = np.frombuffer(content, _WORDS[version], offset=start)
-    timeless = _timeless(words, version)
-    if not timeless.any():
-        return _decoded(path, "evt", version, sensor_size or _RAW_SIZE)
-    warnings.warn(
-        f"{path}: {timeless.sum()} words of events before the first time are left out",
-        stacklevel=2,
-    )
-    with tempfile.TemporaryDirectory() as folder:
-        timed = Path(folder) / path.name
-        timed.write_bytes(content[:start] + words[~timeless].tobytes())
-        return _decoded(timed, "evt", version, sensor_size or _RAW_SIZE)
 
 
 def read_aedat4(path: Path) -> RawEvents:
@@ -86,7 +34,7 @@ def read_aedat4(path: Path) -> RawEvents:
     DataError
         If the file is damaged or truncated.
     """
-    return _decoded(path, "aedat", "", _RAW_SIZE)
+    return _decoded(path, "aedat")
 
 
 def read_es(path: Path) -> RawEvents:
@@ -108,33 +56,10 @@ def read_es(path: Path) -> RawEvents:
     left = bytes_left_over(np.frombuffer(content, np.uint8), _ES_HEADER_BYTES, marker)
     if left:
         raise DataError(f"{path} must end with a whole event, got {left} bytes of one: truncated?")
-    return _decoded(path, "es", "", _RAW_SIZE)
+    return _decoded(path, "es")
 
 
-def _header_bytes(content: bytes) -> int:
-    """Length of the text header: lines that begin with %, up to the one that says end."""
-    at = 0
-    while content[at : at + 1] == b"%":
-        end = content.find(b"\n", at)
-        if end < 0:
-            return len(content)
-        line, at = content[at:end], end + 1
-        if line.strip() == b"% end":
-            break
-    return at
-
-
-def _timeless(words: npt.NDArray[Any], version: str) -> BoolArray:
-    """Words of events that come before the first upper time bits."""
-    kind = words >> (8 * words.itemsize - 4)
-    is_time = kind == _TIME_HIGH
-    first = int(is_time.argmax()) if is_time.any() else len(words)
-    timeless: BoolArray = np.isin(kind, _EVENT_TYPES[version])
-    timeless[first:] = False
-    return timeless
-
-
-def _decoded(path: Path, kind: str, version: str, size: SensorSize) -> RawEvents:
+def _decoded(path: Path, kind: str) -> RawEvents:
     """Events by way of faery, in a process of its own."""
     if find_spec("faery") is None:
         raise DataError(
@@ -143,7 +68,7 @@ def _decoded(path: Path, kind: str, version: str, size: SensorSize) -> RawEvents
     patience = _LEAST_SECONDS + path.stat().st_size / _BYTES_PER_SECOND
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "events.npy"
-        values = [path, kind, version, size[0], size[1], out]
+        values = [path, kind, *_ANY_SIZE[:2], out]
         command = [sys.executable, faery_script.__file__, *map(str, values)]
         try:
             done = subprocess.run(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from spikefuse._types import StructuredArray
 from spikefuse.events import SensorSize
@@ -20,9 +21,12 @@ class RawEvents:
     duration_us : int or None
         None where the format does not hold it.
     modality : str
+    skipped : mapping of str to int
+        What the file holds besides and a stream cannot, such as external triggers.
     """
 
     events: StructuredArray
     sensor_size: SensorSize
     duration_us: int | None
     modality: str
+    skipped: Mapping[str, int] = field(default_factory=dict)

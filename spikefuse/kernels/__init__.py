@@ -7,6 +7,7 @@ from spikefuse.kernels.compaction import compact as compact
 from spikefuse.kernels.compaction import expand as expand
 from spikefuse.kernels.conv import event_conv2d as event_conv2d
 from spikefuse.kernels.delays import delay as delay
+from spikefuse.kernels.delta import send_on_delta as send_on_delta
 from spikefuse.kernels.fused import fused_event_li as fused_event_li
 from spikefuse.kernels.fused import fused_event_lif as fused_event_lif
 from spikefuse.kernels.neurons import lif_scan as lif_scan
