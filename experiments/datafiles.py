@@ -66,13 +66,22 @@ def convert(
     ] = False,
     force: Annotated[bool, typer.Option("--force", help="Overwrite the new file.")] = False,
 ) -> None:
-    """Write the events of one file into another format, then read them back and compare."""
+    """Write the events of one file into another format, then read them back and compare.
+
+    A video (.mp4, .mkv, .mov, .webm, .avi) becomes the events that our pixel model has of it, at
+    the size of --size.
+    """
     from sensors.files import read_events, write_events
     from sensors.transforms import crop_time
+    from sensors.video import VIDEO_SUFFIXES, read_video
 
     if out.exists() and not force:
         raise ConfigError(f"{out} must not exist, got a file; --force overwrites it")
-    stream = read_events(file, _size_of(size), sort)
+    if file.suffix.lower() in VIDEO_SUFFIXES:
+        wanted = _size_of(size)
+        stream = read_video(file, size=wanted[:2] if wanted is not None else None)
+    else:
+        stream = read_events(file, _size_of(size), sort)
     if rebase and len(stream):
         stream = crop_time(stream, int(stream.events["t"][0]), stream.duration_us)
     write_events(out, stream)
