@@ -8,9 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from spikefuse.kernels.fused import fused_event_li, fused_event_lif
+from spikefuse.kernels.fused_conv import fused_conv_lif
+from spikefuse.kernels.fused_delay import fused_delayed_lif
 from spikefuse.neurons import LIF, LIReadout
 from spikefuse.spikes import SpikeBatch
-from spikefuse.synapses import EventLinear
+from spikefuse.synapses import DelayedLinear, EventConv2d, EventLinear
 
 
 @torch.no_grad()
@@ -45,12 +47,102 @@ def infer_lif(
     --------
     spikefuse.kernels.fused_event_lif : the operation.
     """
-    if not isinstance(neuron, LIF) or neuron.recurrent_weight is not None:
-        kind = "a recurrent LIF" if isinstance(neuron, LIF) else type(neuron).__name__
-        raise ValueError(f"neuron must be a LIF without recurrence, got {kind}")
+    neuron = _plain_lif(neuron)
     p = neuron.params
     weights = [_weight(synapse) for synapse in synapses]
     return fused_event_lif(events, weights, neuron.beta(), p.threshold, reset=p.reset, v0=v0)
+
+
+@torch.no_grad()
+def infer_conv(
+    events: SpikeBatch, synapse: EventConv2d, neuron: nn.Module, v0: Tensor | None = None
+) -> tuple[SpikeBatch, Tensor]:
+    """Convolutional synapses and the LIF neurons that they drive, fused.
+
+    Parameters
+    ----------
+    events : SpikeBatch of shape (T, B, C * H * W)
+    synapse : EventConv2d
+    neuron : LIF
+        A layer without recurrence.
+    v0 : Tensor[B, n_out], optional
+        Membrane before the first step, zero by default.
+
+    Returns
+    -------
+    events : SpikeBatch of shape (T, B, n_out), v_last : Tensor[B, n_out]
+
+    Raises
+    ------
+    ValueError
+        If the neurons are of another kind, or recurrent.
+
+    See Also
+    --------
+    spikefuse.kernels.fused_conv.fused_conv_lif : the operation.
+    """
+    neuron = _plain_lif(neuron)
+    p = neuron.params
+    return fused_conv_lif(
+        events,
+        synapse.weight,
+        synapse.in_shape,
+        neuron.beta(),
+        p.threshold,
+        stride=synapse.stride,
+        padding=synapse.padding,
+        reset=p.reset,
+        v0=v0,
+    )
+
+
+@torch.no_grad()
+def infer_delayed(
+    events: SpikeBatch,
+    synapse: DelayedLinear,
+    neuron: nn.Module,
+    v0: Tensor | None = None,
+    pending: Tensor | None = None,
+) -> tuple[SpikeBatch, Tensor, Tensor]:
+    """Delayed synapses and the LIF neurons that they drive, fused.
+
+    Parameters
+    ----------
+    events : SpikeBatch of shape (T, B, n_in)
+    synapse : DelayedLinear
+    neuron : LIF
+        A layer without recurrence.
+    v0 : Tensor[B, n_out], optional
+        Membrane before the first step, zero by default.
+    pending : Tensor[longest, B, n_out], optional
+        Currents under way, as of `DelayedLinear.forward`.
+
+    Returns
+    -------
+    events : SpikeBatch of shape (T, B, n_out), v_last : Tensor[B, n_out]
+    pending : Tensor[longest, B, n_out]
+
+    Raises
+    ------
+    ValueError
+        If the neurons are of another kind, or recurrent.
+
+    See Also
+    --------
+    spikefuse.kernels.fused_delay.fused_delayed_lif : the operation.
+    """
+    neuron = _plain_lif(neuron)
+    p = neuron.params
+    return fused_delayed_lif(
+        events,
+        synapse.synapses.weight,
+        synapse.delays_steps,
+        neuron.beta(),
+        p.threshold,
+        reset=p.reset,
+        v0=v0,
+        pending=pending,
+    )
 
 
 @torch.no_grad()
@@ -85,6 +177,14 @@ def infer_readout(
         raise ValueError(f"readout must be a LIReadout, got {type(readout).__name__}")
     scaled = _weight(synapse) * readout.log_gain.exp()
     return fused_event_li(events, scaled, torch.sigmoid(readout.beta_logit), v0=v0)
+
+
+def _plain_lif(neuron: nn.Module) -> LIF:
+    """The neurons, if they are LIF without recurrence."""
+    if not isinstance(neuron, LIF) or neuron.recurrent_weight is not None:
+        kind = "a recurrent LIF" if isinstance(neuron, LIF) else type(neuron).__name__
+        raise ValueError(f"neuron must be a LIF without recurrence, got {kind}")
+    return neuron
 
 
 def _weight(synapse: nn.Module) -> Tensor:

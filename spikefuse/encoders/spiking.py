@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from spikefuse.encoders.dropout import SpikeDropout
-from spikefuse.encoders.inference import infer_lif
+from spikefuse.encoders.inference import infer_conv, infer_delayed, infer_lif
 from spikefuse.encoders.spec import ModalitySpec
 from spikefuse.kernels import eager
 from spikefuse.kernels.band import near_threshold
@@ -87,7 +87,7 @@ class SpikingEncoder(nn.Module):
             membranes.append(v_last)
             arriving = hidden = self.dropout(fired)
             if i + 1 < n_layers:
-                sidecars = _sidecars(neuron, current, before[i], hidden)
+                sidecars = spike_sidecars(neuron, current, before[i], hidden)
         return hidden, (*membranes, *under_way)
 
     @torch.no_grad()
@@ -110,21 +110,22 @@ class SpikingEncoder(nn.Module):
         membranes: list[Tensor] = []
         under_way: list[Tensor] = []
         for i, (synapse, neuron) in enumerate(zip(self.synapses, self.neurons, strict=True)):
-            if isinstance(synapse, EventLinear):
-                events, v = infer_lif([events], [synapse], neuron, before[i])
+            if isinstance(synapse, EventConv2d):
+                events, v = infer_conv(events, synapse, neuron, before[i])
+            elif isinstance(synapse, DelayedLinear):
+                events, v, pending = infer_delayed(
+                    events, synapse, neuron, before[i], before[n_layers]
+                )
+                under_way.append(pending)
             else:
-                if isinstance(synapse, DelayedLinear):
-                    current, pending = synapse(events, before[n_layers])
-                    under_way.append(pending)
-                else:
-                    current = synapse(events)
-                fired, v = neuron(current, before[i])
-                events = compact(fired)
+                events, v = infer_lif([events], [synapse], neuron, before[i])
             membranes.append(v)
         return events, (*membranes, *under_way)
 
 
-def _sidecars(neuron: nn.Module, current: Tensor, v0: Tensor | None, hidden: Tensor) -> Sidecars:
+def spike_sidecars(
+    neuron: nn.Module, current: Tensor, v0: Tensor | None, hidden: Tensor
+) -> Sidecars:
     """Events of the hidden spikes, and the cells at which a gradient can get through the neurons.
 
     Both only where they save work: a surrogate that is nowhere zero wants all gradients, and the

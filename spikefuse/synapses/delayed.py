@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
+from spikefuse.kernels.fused_delay import arrivals_ref
 from spikefuse.spikes import SpikeBatch
 from spikefuse.synapses.linear import EventLinear
 
@@ -80,12 +80,4 @@ class DelayedLinear(nn.Module):
             Currents that arrive after this chunk.
         """
         wide = self.synapses(spikes, events, active)
-        n_steps, n_batch, _ = wide.shape
-        arriving = wide.new_zeros(n_steps + self.longest, n_batch, self.n_out)
-        if pending is not None:
-            arriving[: self.longest] += pending
-        for delay, part in zip(
-            self.delays_steps, torch.split(wide, self.n_out, dim=2), strict=True
-        ):
-            arriving[delay : delay + n_steps] += part
-        return arriving[:n_steps], arriving[n_steps:]
+        return arrivals_ref(wide, self.delays_steps, pending)

@@ -61,7 +61,7 @@ def test_active_cells_give_the_gradients_of_all_cells(
     hidden, fast = gradients(model, events())
     assert sorted(ran) == ["conv_dspikes", "event_dots", "lif_near", "lif_near"]
     assert hidden.sum() > 20
-    monkeypatch.setattr(encoders, "_sidecars", lambda *_: (None, None))
+    monkeypatch.setattr(encoders, "spike_sidecars", lambda *_: (None, None))
     ran.clear()
     hidden_full, full = gradients(model, events())
     assert ran == []

@@ -89,8 +89,10 @@ def test_one_event_fires_where_its_tap_is_large(backend: str) -> None:
 def test_nothing_in_nothing_out(rows: tuple[int, int]) -> None:
     made = given((rows, *CASES[0][1:]))
     out, v = fused_conv_lif(**made, backend="numba")
-    assert out.n_events == 0 and out.shape == (*rows, len(made["beta"]))
-    assert v.shape == (rows[1], len(made["beta"])) and v.abs().sum() == 0
+    assert out.n_events == 0
+    assert out.shape == (*rows, len(made["beta"]))
+    assert v.shape == (rows[1], len(made["beta"]))
+    assert v.abs().sum() == 0
 
 
 def test_the_kernel_runs_by_default_and_full_inputs_go_dense(
@@ -106,7 +108,8 @@ def test_the_kernel_runs_by_default_and_full_inputs_go_dense(
     assert names == ["conv_lif", "count_spikes", "list_spikes"]
     names.clear()
     fused_conv_lif(**given(large, 1.0))
-    assert "conv_lif" not in names and "lif_forward" in names
+    assert "conv_lif" not in names
+    assert "lif_forward" in names
 
 
 def test_the_reference_agrees_to_rounding() -> None:

@@ -48,7 +48,8 @@ def test_equals_the_separate_operations_bit_for_bit(
     assert torch.equal(out.to_dense(), spikes)
     assert torch.equal(v, v_expected)
     assert torch.equal(left, left_expected)
-    assert torch.equal(v0, kept[0]) and torch.equal(pending, kept[1])
+    assert torch.equal(v0, kept[0])
+    assert torch.equal(pending, kept[1])
     SpikeBatch(out.indptr, out.index, None, out.shape)  # every check passes
 
 
@@ -65,8 +66,10 @@ def test_chunks_equal_the_whole_bit_for_bit(cuts: list[int]) -> None:
         )  # fmt: skip
         parts.append(out.to_dense())
     assert torch.equal(torch.cat(parts), whole.to_dense())
-    assert v is not None and torch.equal(v, v_whole)
-    assert left is not None and torch.equal(left, left_whole)
+    assert v is not None
+    assert torch.equal(v, v_whole)
+    assert left is not None
+    assert torch.equal(left, left_whole)
 
 
 def test_one_spike_arrives_once_per_delay() -> None:
@@ -93,7 +96,9 @@ def test_currents_that_have_not_arrived_are_handed_on() -> None:
 @pytest.mark.parametrize("shape", [(0, 2, 5, 4), (4, 0, 5, 4)])
 def test_nothing_in_nothing_out(shape: tuple[int, int, int, int]) -> None:
     out, v, left = fused_delayed_lif(*case(shape), backend="numba")
-    assert out.n_events == 0 and v.abs().sum() == 0 and left.abs().sum() == 0
+    assert out.n_events == 0
+    assert v.abs().sum() == 0
+    assert left.abs().sum() == 0
     assert out.shape == (shape[0], shape[1], 4)
 
 
