@@ -13,6 +13,7 @@ from spikefuse.cost.synapse_rules import (
     count_add,
     count_constant,
     count_delay,
+    count_pending,
     count_pool,
     count_synapses,
 )
@@ -23,6 +24,7 @@ from spikefuse.opcounts import OpCounts, PathCounts
 from spikefuse.spikes import SpikeBatch
 from spikefuse.synapses import (
     ConstantCurrent,
+    DelayedLinear,
     EventConv2d,
     EventLinear,
     SpikeAdd,
@@ -78,8 +80,10 @@ def count(model: nn.Module, inputs: Inputs, batch_dim: int | None = None) -> OpC
 
     *Routing.* Pooling accumulates each spike into the windows it falls into, joining counts one
     operation per spike of either branch. A delay writes each spike to a memory of one word per
-    address and step of delay, and reads it once. A trace is a neuron's state per address, and one
-    accumulate per spike.
+    address and step of delay, and reads it once. Delayed synapses add their currents to a ring of
+    pending ones, the path ``<layer>.pending``: every delayed accumulate reads and writes a word of
+    it, and every step reads and clears the words that arrive. A trace is a neuron's state per
+    address, and one accumulate per spike.
 
     *Memory.* ``weight_reads`` assumes no reuse. A dense layer reads and writes its activations.
     """
@@ -93,7 +97,7 @@ def count(model: nn.Module, inputs: Inputs, batch_dim: int | None = None) -> OpC
     handles = [
         layer.register_forward_hook(_hook(paths, name or type(layer).__name__, modalities))
         for name, layer in model.named_modules()
-        if _is_leaf(layer)
+        if _is_leaf(layer) or isinstance(layer, DelayedLinear)
     ]
     was_training = model.training
     model.eval()
@@ -136,6 +140,8 @@ def _paths_of(
         return count_trace(layer, args, output, modality)
     if isinstance(layer, EventLinear | EventConv2d):
         return {"": count_synapses(layer, args, modality)}
+    if isinstance(layer, DelayedLinear):
+        return {".pending": count_pending(layer, args, modality)} if layer.longest else {}
     if isinstance(layer, SpikePool):
         return {"": count_pool(layer, args, modality)}
     if isinstance(layer, SpikeAdd):

@@ -12,6 +12,7 @@ from spikefuse.opcounts import PathCounts
 from spikefuse.spikes import SpikeBatch
 from spikefuse.synapses import (
     ConstantCurrent,
+    DelayedLinear,
     EventConv2d,
     EventLinear,
     SpikeAdd,
@@ -110,6 +111,24 @@ def count_delay(layer: SpikeDelay, args: tuple[Any, ...], output: Any, modality:
         state_writes=_stored(spikes, waits),
         state_reads=_stored(delayed, waits),
         state_words=int(delays.sum()),
+        modality=modality,
+    )
+
+
+def count_pending(layer: DelayedLinear, args: tuple[Any, ...], modality: str) -> PathCounts:
+    """Memory traffic of currents under way; the accumulates are those of the synapses.
+
+    One word per neuron and step of the longest delay. An accumulate onto a later step reads and
+    writes its word; a step reads the words that arrive in it and clears them.
+    """
+    spikes: Spikes = args[0]
+    n_later = sum(delay > 0 for delay in layer.delays_steps)
+    delayed = messages_of(spikes).total * n_later * layer.n_out
+    arriving = n_rows(spikes) * layer.n_out
+    return PathCounts(
+        state_reads=delayed + arriving,
+        state_writes=delayed + arriving,
+        state_words=layer.longest * layer.n_out,
         modality=modality,
     )
 

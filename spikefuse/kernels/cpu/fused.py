@@ -126,8 +126,7 @@ def delayed_lif(
                         )
                         slot = now + delays[d]
                         slot = (slot - n_slots if slot >= n_slots else slot) * width
-                        for c in range(width):
-                            ring[slot + c] += x[c]
+                        add_run(ring, slot, x, 0, np.float32(1), width, 16)
                 here = ring[now * width : (now + 1) * width]
                 at, m = b * n_columns + k * width, r * n_words + k * (width // 16)
                 fire_row(membrane, at, here, beta, threshold, k * width, subtract, words, m, width)
