@@ -75,9 +75,7 @@ def contact_sd_ms(
     """
     slope = 1 / np.tan(np.deg2rad(np.asarray(eccentricity_deg, dtype=np.float64)))
     n = len(slope)
-    spread = (
-        1 / n if known_ratio else (slope**2).sum() / (n * (slope**2).sum() - slope.sum() ** 2)
-    )
+    spread = 1 / n if known_ratio else (slope**2).sum() / (n * (slope**2).sum() - slope.sum() ** 2)
     return float(jitter_ms * np.sqrt(spread / hits))
 
 
