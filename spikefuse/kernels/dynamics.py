@@ -182,7 +182,7 @@ def _(
     mutates_args=(),
     schema="(Tensor? grad, Tensor? grad_i, Tensor? grad_v, Tensor? grad_a, Tensor current, "
     "Tensor? weight, Tensor table, Tensor? s0, Tensor? spikes, Tensor saved, bool subtract, "
-    "str surrogate, float slope, str backend, bool wants_table) -> "
+    "str surrogate, float slope, str backend, bool wants_table, bool wants_weight) -> "
     "(Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)",
 )
 def _gradients(
@@ -201,6 +201,7 @@ def _gradients(
     slope: float,
     backend: str,
     wants_table: bool,
+    wants_weight: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Gradients of current, weight, table, i0, v0, a0 and s0."""
     rows, x = read(current, weight)
@@ -227,7 +228,7 @@ def _gradients(
         dweight, carry = current.new_empty(0), current.new_empty(0)
     else:
         carry = scans.state_of(None, current)
-        dweight = torch.zeros_like(weight, memory_format=torch.contiguous_format)
+        dweight = weight.new_zeros(weight.shape if wants_weight else (0, 0))
         _recurrent_backward(
             given, weight, table_of(table, rows), options, scans.state_of(s0, current).numpy(),
             spikes, states, dstate.numpy(), dx, dtable, carry, dweight, backend,
@@ -254,7 +255,7 @@ def _recurrent_backward(
     dx: Tensor,
     dtable: npt.NDArray[np.float64],
     carry: Tensor,  # [B, N], to the gradient of s0
-    dweight: Tensor,  # [N, N]
+    dweight: Tensor,  # [N, N], or [0, 0] where it is not wanted
     backend: str,
 ) -> None:
     """Steps back one by one: between two lies a dense product that carries gradients to spikes."""
@@ -279,7 +280,8 @@ def _recurrent_backward(
             )  # fmt: skip
             torch.mm(dx[t], weight.t(), out=carry)
         flush(sums, dtable)
-    weight_gradient(fired, spikes.numpy(), dx.numpy(), dweight.numpy())
+    if len(dweight):
+        weight_gradient(fired, spikes.numpy(), dx.numpy(), dweight.numpy())
 
 
 @_gradients.register_fake
@@ -299,11 +301,12 @@ def _(
     slope: float,
     backend: str,
     wants_table: bool,
+    wants_weight: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     state = current.shape[1:]
     return (
         current.new_empty(current.shape),
-        current.new_empty(0 if weight is None else weight.shape),
+        current.new_empty(0 if weight is None else (weight.shape if wants_weight else (0, 0))),
         table.new_empty(5 if wants_table else 0, table.shape[1]),
         current.new_empty(state),
         current.new_empty(state),
@@ -324,7 +327,11 @@ def _setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> Non
 def _backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
     """Gradients of the seven tensors."""
     found = torch.ops.spikefuse.neuron_scan_backward(
-        *grads[:4], *ctx.saved_tensors, *ctx.options, ctx.needs_input_grad[2]
+        *grads[:4],
+        *ctx.saved_tensors,
+        *ctx.options,
+        ctx.needs_input_grad[2],
+        ctx.needs_input_grad[1],
     )
     wanted = [d if w else None for d, w in zip(found, ctx.needs_input_grad, strict=False)]
     return *wanted, *(None,) * 5

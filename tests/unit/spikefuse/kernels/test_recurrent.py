@@ -220,3 +220,29 @@ def test_bad_arguments_are_named() -> None:
         alif_scan(current, 0.9, 1.0, 0.9, 0.1, a0=torch.zeros(2, 4))
     with pytest.raises(ValueError, match=r"rho must be a number or \[5\], got shape \(3,\)"):
         alif_scan(current, 0.9, 1.0, torch.rand(3), 0.1)
+
+
+@pytest.mark.parametrize("wanted", [False, True])
+def test_the_gradient_of_the_recurrent_weight_is_computed_only_where_wanted(
+    monkeypatch: pytest.MonkeyPatch, wanted: bool
+) -> None:
+    called: list[str] = []
+    real = registry.kernel
+
+    def spied(op: str, backend: str, name: str):  # noqa: ANN202
+        def run(*arguments: object) -> object:
+            called.append(name)
+            return real(op, backend, name)(*arguments)
+
+        return run
+
+    monkeypatch.setattr(registry, "kernel", spied)
+    current = torch.rand(5, 2, 6, requires_grad=True)
+    weight = torch.randn(6, 6, requires_grad=wanted)
+    recurrent_lif_scan(current, 0.9, 0.5, weight, backend="numba")[0].sum().backward()
+    assert "step_back" in called
+    assert ("weight_gradient" in called) == wanted
+    assert (weight.grad is not None) == wanted
+    if wanted:
+        loop = recurrent_lif_scan_ref(current, 0.9, 0.5, weight)[0].sum()
+        torch.testing.assert_close(weight.grad, torch.autograd.grad(loop, weight)[0])
