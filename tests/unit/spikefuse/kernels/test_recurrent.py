@@ -229,7 +229,7 @@ def test_the_gradient_of_the_recurrent_weight_is_computed_only_where_wanted(
     called: list[str] = []
     real = registry.kernel
 
-    def spied(op: str, backend: str, name: str):  # noqa: ANN202
+    def spied(op: str, backend: str, name: str):
         def run(*arguments: object) -> object:
             called.append(name)
             return real(op, backend, name)(*arguments)
