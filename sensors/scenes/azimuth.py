@@ -221,7 +221,8 @@ class AzimuthScene(GridScene[AzimuthParams]):
             chance = self._chance(self.mean_counts(name, cue, sds[:, k]))
             fired = cut.take(p.stimulus_ms, _N_COLUMNS) < chance[:, None]
             # Every spike is a dot or a click of its own: its number is its rank in the sample.
-            rank = np.cumsum(fired.reshape(len(fired), -1), axis=1).reshape(fired.shape)
+            flat = fired.reshape(len(fired), p.stimulus_ms * _N_COLUMNS)
+            rank = np.cumsum(flat, axis=1).reshape(fired.shape)
             spikes = np.zeros((len(fired), self.duration_ms, _N_COLUMNS), np.int16)
             spikes[:, p.lead_in_ms : p.lead_in_ms + p.stimulus_ms] = rank * fired
             evoked[name] = spikes
@@ -250,7 +251,8 @@ class AzimuthScene(GridScene[AzimuthParams]):
         mine = chance[conditions.round().astype(np.int64)]
         on, off = np.log(mine), np.log1p(-mine)
         scores: FloatArray = np.einsum("bn,bakn->bak", counts, on - off)
-        return scores + p.stimulus_ms * off.sum(axis=-1)
+        scores += p.stimulus_ms * off.sum(axis=-1)
+        return scores
 
     def _by_class(self, cue: FloatArray) -> FloatArray:
         """Sum over the angles and conflicts of each side, all alike before, ``[B, 2]``."""

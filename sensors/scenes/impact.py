@@ -117,7 +117,7 @@ class ImpactScene(GridScene[ImpactParams]):
         before = crossing_before_ms(np.array(p.eccentricities_deg), np.array(p.ratios_ms))
         crossings = self.contacts_ms[:, None] - before[:, None]  # [ratio, contact, ring]
         # [ratio, contact, step, ring] and [contact, step]
-        steps = np.arange(self.duration_ms)
+        steps = np.arange(self.duration_ms, dtype=np.float64)
         rate = p.noise_hz / 1000 + p.hits * _bell(
             steps[:, None] - crossings[:, :, None], p.jitter_ms
         )
@@ -232,8 +232,9 @@ class ImpactScene(GridScene[ImpactParams]):
         """
         scores = log_sum_exp(self.contact_log_likelihood(vision, until_ms), 1)
         chance = np.exp(scores - log_sum_exp(scores, 1)[:, None])
-        mean = chance @ self.contacts_ms
-        spread = np.maximum(chance @ (self.contacts_ms.astype(np.float64) ** 2) - mean**2, 0)
+        at = self.contacts_ms.astype(np.float64)
+        mean: FloatArray = chance @ at
+        spread: FloatArray = np.maximum(chance @ at**2 - mean**2, 0)
         return mean, np.sqrt(spread)
 
     def contact_sd_ms(self, known_ratio: bool = False) -> float:

@@ -261,6 +261,19 @@ class MouthScene(GridScene[MouthParams]):
         """Log-likelihood of each digit given one modality, ``[B, 10]``."""
         return self._by_digit(self._by_word(name, trains[name], conditions))
 
+    def match(self, trains: Trains, conditions: FloatArray) -> FloatArray:
+        """Ideal score of every pair of a sample's vision and a sample's sound, ``[B, B]``.
+
+        Log-likelihood ratio for row ``i``'s vision and column ``j``'s sound: one word at one start
+        drives both at the planted lead, against two words drawn independently. What retrieval by
+        instance can reach.
+        """
+        seen, heard = (self._by_word(name, trains[name], conditions) for name in self.modalities)
+        heard = np.roll(heard, -self.params.lead_ms, axis=2)
+        together = np.stack([log_sum_exp(row + heard, (1, 2)) for row in seen])
+        apart = log_sum_exp(seen, (1, 2))[:, None] + log_sum_exp(heard, (1, 2))
+        return together - apart + float(np.log(seen[0].size))
+
     def additive_log_likelihood(self, trains: Trains, conditions: FloatArray) -> FloatArray:
         if self.params.task == "sync":
             return super().additive_log_likelihood(trains, conditions)
