@@ -112,8 +112,11 @@ def build_learner(
     if name in ("snn_vision", "snn_audio"):
         modalities = (name.removeprefix("snn_"),)
     encoders = {"vision": config.model.vision, "audio": config.model.audio}
-    chosen = config.model
-    fusion, options = ("late", {}) if name == "snn_late" else (chosen.fusion, chosen.fusion_options)
+    fusion, options = config.model.fusion, config.model.fusion_options
+    if len(modalities) == 1:
+        fusion, options = "concat", {}  # nothing to fuse: the plain layer
+    elif name == "snn_late":
+        fusion, options = "late", {}
     spec = ModelSpec(
         tuple(ModalitySpec(m, sensor_sizes[m], encoders[m]) for m in modalities),
         N_CLASSES,

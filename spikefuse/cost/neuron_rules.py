@@ -9,7 +9,7 @@ from torch import Tensor
 
 from spikefuse.cost.messages import messages_of
 from spikefuse.cost.synapse_rules import count_recurrent
-from spikefuse.neurons import ALIF, LIF, CubaLIF, LIReadout
+from spikefuse.neurons import ALIF, LIF, CubaLIF, LIReadout, RecurrentState
 from spikefuse.opcounts import PathCounts
 from spikefuse.synapses import SpikeTrace
 
@@ -22,10 +22,10 @@ def count_neurons(
     """Updates of a layer, one per neuron and step, and its recurrent synapses as a path apart."""
     current: Tensor = args[0].detach()
     words = 2 if isinstance(layer, CubaLIF | ALIF) else 1
-    if isinstance(layer, LIReadout) or layer.recurrent_weight is None:
-        active = layer.count_active(current)
-        return {"": _updates(current, active, words, modality)}
     state = args[1] if len(args) > 1 else None
+    if isinstance(layer, LIReadout) or layer.recurrent_weight is None:
+        active = _active_from(layer, current, output[0].detach(), state)
+        return {"": _updates(current, active, words, modality)}
     arriving = _one_step_later(output[0].detach(), state)
     weight = layer.recurrent_weight.detach()
     back = count_recurrent(
@@ -74,6 +74,18 @@ def _one_step_later(spikes: Tensor, state: Any) -> Tensor:
     arriving = spikes.roll(1, 0)
     arriving[0] = 0.0 if state is None or state.s is None else state.s
     return arriving
+
+
+def _active_from(
+    layer: SpikingNeurons | LIReadout, current: Tensor, output: Tensor, state: Any
+) -> int:
+    """Active neuron-steps of neurons without recurrence, from rest or from a state."""
+    if state is None:
+        return layer.count_active(current)
+    if isinstance(layer, LIReadout):
+        return int((((current != 0).cumsum(0) > 0) | (state != 0)).sum())
+    last = RecurrentState(state, state) if isinstance(state, Tensor) else state
+    return _active_recurrent(layer, current, output, last)
 
 
 def _active_recurrent(layer: SpikingNeurons, drive: Tensor, spikes: Tensor, state: Any) -> int:

@@ -9,14 +9,22 @@ from typing import Any
 
 from spikefuse.errors import ConfigError
 from spikefuse.fusion.concat import ConcatFusion
+from spikefuse.fusion.cross_residual import CrossResidualFusion
+from spikefuse.fusion.current_sum import CurrentSumFusion
 from spikefuse.fusion.early import EarlyFusion
 from spikefuse.fusion.late import LateFusion
+from spikefuse.fusion.latent import LatentFusion
 from spikefuse.fusion.operator import FusionOperator
+from spikefuse.fusion.qk_attention import QKAttentionFusion
 
 OPERATORS: dict[str, type[FusionOperator]] = {
     "early": EarlyFusion,
     "concat": ConcatFusion,
     "late": LateFusion,
+    "current_sum": CurrentSumFusion,
+    "qk_attention": QKAttentionFusion,
+    "cross_residual": CrossResidualFusion,
+    "latent": LatentFusion,
 }
 
 

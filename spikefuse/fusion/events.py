@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+from torch import Tensor
 
 from spikefuse.spikes import SpikeBatch
 
@@ -42,3 +43,35 @@ def side_by_side(parts: Sequence[SpikeBatch]) -> SpikeBatch:
             value[place] = part.value
         ahead, n = ahead + counts, n + part.shape[2]
     return SpikeBatch.trusted(indptr, index, value, (*parts[0].shape[:2], n))
+
+
+def steps_of(spikes: SpikeBatch | Tensor, first: int, last: int) -> SpikeBatch | Tensor:
+    """Steps ``first`` to ``last`` (excluded) of spikes (T, B, N), of the same kind."""
+    if isinstance(spikes, Tensor):
+        return spikes[first:last]
+    n_batch = spikes.shape[1]
+    indptr = spikes.indptr[first * n_batch : last * n_batch + 1]
+    begin, end = int(indptr[0]), int(indptr[-1])
+    value = None if spikes.value is None else spikes.value[begin:end]
+    shape = (last - first, n_batch, spikes.shape[2])
+    return SpikeBatch.trusted(indptr - begin, spikes.index[begin:end], value, shape)
+
+
+def only_rows(spikes: SpikeBatch, keep: Tensor) -> SpikeBatch:
+    """The events of some rows.
+
+    Parameters
+    ----------
+    spikes : SpikeBatch of shape (T, B, N)
+    keep : bool Tensor[T * B]
+
+    Returns
+    -------
+    SpikeBatch of the same shape
+    """
+    counts = spikes.indptr.diff()
+    kept = keep.repeat_interleave(counts)
+    indptr = torch.zeros_like(spikes.indptr)
+    indptr[1:] = (counts * keep).cumsum(0)
+    value = None if spikes.value is None else spikes.value[kept]
+    return SpikeBatch.trusted(indptr, spikes.index[kept], value, spikes.shape)
