@@ -12,16 +12,20 @@ from spikefuse.fusion.concat import ConcatFusion
 from spikefuse.fusion.cross_residual import CrossResidualFusion
 from spikefuse.fusion.current_sum import CurrentSumFusion
 from spikefuse.fusion.early import EarlyFusion
+from spikefuse.fusion.energy_gate import EnergyGateFusion
 from spikefuse.fusion.late import LateFusion
 from spikefuse.fusion.latent import LatentFusion
 from spikefuse.fusion.operator import FusionOperator
 from spikefuse.fusion.qk_attention import QKAttentionFusion
+from spikefuse.fusion.uncertainty_gate import UncertaintyGateFusion
 
 OPERATORS: dict[str, type[FusionOperator]] = {
     "early": EarlyFusion,
     "concat": ConcatFusion,
     "late": LateFusion,
     "current_sum": CurrentSumFusion,
+    "uncertainty_gate": UncertaintyGateFusion,
+    "energy_gate": EnergyGateFusion,
     "qk_attention": QKAttentionFusion,
     "cross_residual": CrossResidualFusion,
     "latent": LatentFusion,

@@ -192,7 +192,9 @@ def test_gradients_equal_float64_autograd_of_the_reference(name: str) -> None:
 
 
 def test_counts_of_a_path_follow_its_own_events(name: str) -> None:
-    operator = operator_of(name, 3)
+    # Gates that never shut: otherwise thinning changes what they let through as well.
+    options = {"open_bias": 50.0} if name == "energy_gate" else {}
+    operator = operator_of(name, 3, **options)
     spikes = spikes_of(3, n_steps=40, density=0.3)
     generator = torch.Generator().manual_seed(4)
     thinned = dict(spikes)
