@@ -78,7 +78,7 @@ def draw_sensory_scene(
             axis.set_xlim(0, felt.duration_us / 1000)
         figure.suptitle(title, fontsize=9)
         data = {
-            f"{m}_{key}": stream.events[key]
+            f"{m}_{key}": stream.events[key].tolist()
             for m, stream in felt.streams.items()
             for key in ("t", "x")
         }
