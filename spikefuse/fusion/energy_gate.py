@@ -98,9 +98,11 @@ class EnergyGateFusion(FusionOperator):
         n_steps, n_batch = spikes[self.modalities[0]].shape[:2]
         if state is None:
             rest = self.gate_bias.new_zeros(n_batch, len(self.modalities))
-            state = {"evidence": rest, "gate": rest, "phase": torch.zeros((), dtype=torch.int64)}
+            phase_0 = torch.zeros((), dtype=torch.int64)
+            silent = rest.new_zeros(n_batch, self.n_out)
+            state = {"evidence": rest, "gate": rest, "phase": phase_0, "hidden": silent}
         phase, gate, evidence = int(state["phase"]), state["gate"], state["evidence"]
-        v = state.get("hidden")
+        v = state["hidden"]
         fused: list[Tensor] = []
         gates: list[Tensor] = []
         first = 0

@@ -58,7 +58,7 @@ def fit_temperature(scores: Tensor, labels: Tensor, n_iterations: int = 60) -> f
     low, high = math.log(1 / _HIGHEST), math.log(1 / _LOWEST)
     for _ in range(n_iterations):
         middle = 0.5 * (low + high)
-        if slope(math.exp(middle)) < 0:
+        if slope(math.exp(middle)) <= 0:  # 0 where a softmax has saturated on the right class
             low = middle
         else:
             high = middle

@@ -1,6 +1,7 @@
 """The two gates: weights that follow reliability, and branches that do no work when shut."""
 
 import math
+from itertools import pairwise
 
 import pytest
 import torch
@@ -57,7 +58,7 @@ def test_a_noisier_modality_never_weighs_more() -> None:
         )
         for noise in (0.0, 0.02, 0.05, 0.1, 0.2, 0.5, 2.0)
     ]
-    assert all(later < earlier for earlier, later in zip(seen, seen[1:], strict=False)), seen
+    assert all(later < earlier for earlier, later in pairwise(seen)), seen
     assert seen[0] == pytest.approx(0.5, abs=0.05)
     assert seen[-1] < 0.1
 
