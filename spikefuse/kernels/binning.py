@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from spikefuse.events import EVENT_DTYPE, EventStream
-from spikefuse.kernels import eager, registry
+from spikefuse.kernels import buffers, eager, registry
 from spikefuse.spikes import SpikeBatch
 
 _OP = "bin_events"
@@ -91,7 +91,7 @@ def bin_events(
     n_batch, n_addresses = len(streams), streams[0].n_addresses
     first = np.zeros(n_batch + 1, np.int64)
     np.cumsum([len(stream) for stream in streams], out=first[1:])
-    index, count = np.empty((2, first[-1]), np.int32)
+    index, count = buffers.empty((2, int(first[-1])), torch.int32).numpy()
     start, length = np.zeros(n_steps * n_batch, np.int64), np.zeros(n_steps * n_batch, np.int32)
     step_us = _step_us(dt_ms)
     # As bytes: NumPy joins records field by field, ten times slower.
@@ -111,8 +111,8 @@ def bin_events(
         length,
     )
     indptr = torch.empty(n_steps * n_batch + 1, dtype=torch.int32)
-    out = torch.empty(int(length.sum()), dtype=torch.int32)
-    value = torch.empty(len(out)) if counts == "keep" and largest > 1 else None
+    out = buffers.empty((int(length.sum()),), torch.int32)
+    value = buffers.empty((len(out),)) if counts == "keep" and largest > 1 else None
     registry.kernel(_OP, chosen, "order_rows")(
         index,
         count,
@@ -160,11 +160,6 @@ def _step_of(
     return np.floor(times / step_us).astype(np.int64)
 
 
-def _steps_needed(stream: EventStream, dt_ms: float) -> int:
-    """One past the last occupied step; times never decrease, so the last event tells."""
-    return int(_step_of(stream.events["t"][-1:], dt_ms)[0]) + 1 if len(stream) else 0
-
-
 def _checked_steps(
     streams: Sequence[EventStream], dt_ms: float, n_steps: int | None, counts: str
 ) -> int:
@@ -178,10 +173,12 @@ def _checked_steps(
     sizes = {stream.sensor_size for stream in streams}
     if len(sizes) > 1:
         raise ValueError(f"streams must share one sensor_size, got {sorted(sizes)}")
-    n_needed = max(_steps_needed(stream, dt_ms) for stream in streams)
+    # Times never decrease, so the latest of the last events tells.
+    last_us = max((int(s.events["t"][-1]) for s in streams if len(s)), default=-1)
+    n_needed = int(_step_of(np.array([last_us]), dt_ms)[0]) + 1 if last_us >= 0 else 0
     if n_steps is None:
-        step_us = _step_us(dt_ms)
-        n_steps = max(n_needed, max(int(np.ceil(s.duration_us / step_us)) for s in streams))
+        longest_us = max(stream.duration_us for stream in streams)
+        n_steps = max(n_needed, int(np.ceil(longest_us / _step_us(dt_ms))))
     if n_needed > n_steps:
         raise ValueError(
             f"n_steps must be at least {n_needed} to hold every event at dt_ms={dt_ms}, got "
