@@ -27,7 +27,7 @@ def cross_currents_ref(
 ) -> tuple[Tensor, Tensor]:
     """`cross_currents` as one dense convolution over time: its definition."""
     dense = spikes.to_dense(taps.dtype) if isinstance(spikes, SpikeBatch) else spikes
-    n_steps, (n_edges, n_taps) = dense.shape[0], taps.shape
+    n_steps, n_taps = dense.shape[0], taps.shape[1]
     lag = first.long()[:, None] + torch.arange(n_taps)
     flat = (fan.target.long() * fan.n_in + fan.source())[:, None] * (span + 1) + lag
     kernel = taps.new_zeros(fan.n_out * fan.n_in * (span + 1))

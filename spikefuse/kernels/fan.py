@@ -49,6 +49,14 @@ class Fan:
                     f"target must lie in [0, {self.n_out}), got {low if low < 0 else high}"
                 )
 
+    @classmethod
+    def trusted(cls, ptr: Tensor, target: Tensor, n_out: int) -> Fan:
+        """The same object without the checks, for edges that were checked before."""
+        fan = object.__new__(cls)
+        for name, field in (("ptr", ptr), ("target", target), ("n_out", n_out)):
+            object.__setattr__(fan, name, field)
+        return fan
+
     @property
     def n_in(self) -> int:
         """Presynaptic neurons."""

@@ -171,7 +171,7 @@ def test_refusals() -> None:
         cross_currents(x.double(), taps, first, fan, SPAN)
     with pytest.raises(ValueError, match=r"events must be those of a dense spikes"):
         cross_currents(x, taps, first, fan, SPAN, events=compact(x[:5]))
-    with pytest.raises(BackendError, match="it needs float32, got torch.float64"):
+    with pytest.raises(BackendError, match=r"it needs float32, got torch\.float64"):
         cross_currents(x.double(), taps.double(), first, fan, SPAN, backend="numba")
     with pytest.raises(ValueError, match=r"target must lie in \[0, 2\), got 3"):
         Fan(fan.ptr, torch.full_like(fan.target, 3), 2)

@@ -1,0 +1,230 @@
+"""CrossSynapses: sparse synapses whose conduction delays are learned."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from spikefuse.kernels.cross import cross_currents
+from spikefuse.kernels.fan import Fan
+from spikefuse.spikes import SpikeBatch
+
+Groups = Literal["edge", "target", "source", "all"]
+
+# A step of the optimiser that moves a weight by 0.02 moves a delay by 1 ms.
+DELAY_UNIT_MS = 50.0
+# The widest Gaussian needs room beyond the longest delay, or its mean could not get there.
+_ROOM = 0.25
+_LEAST_ROOM_STEPS = 2
+# Taps this many widths away from the delay weigh under 1e-3 of the nearest one.
+_REACH = 4.0
+
+
+def annealed(fraction: float, start: float, end: float, until: float = 0.75) -> float:
+    """Geometric from ``start`` at 0 to ``end`` at ``until``, and constant from there."""
+    done = min(1.0, max(0.0, fraction) / until)
+    return start * (end / start) ** done
+
+
+def gaussian_taps(delay: Tensor, sigma: float, span: int) -> tuple[Tensor, Tensor]:
+    r"""A delay in steps, spread over whole lags around it, so that it has a gradient.
+
+    .. math:: K_k \propto \exp\left(-\tfrac12 \left(\frac{k - d}{\sigma}\right)^2\right), \quad
+              \sum_k K_k = 1
+
+    Parameters
+    ----------
+    delay : Tensor[G]
+        In ``[0, span]``.
+    sigma : float
+        Width in steps.
+    span : int
+        Last lag.
+
+    Returns
+    -------
+    taps : Tensor[G, K]
+        Of unit sum, cut at four widths.
+    first : int32 Tensor[G]
+        Lag of the first tap.
+    """
+    n_taps = min(span + 1, 2 * int(_REACH * sigma + 1) + 1)
+    centre = delay.detach().round() - n_taps // 2
+    first = centre.clamp(0, span + 1 - n_taps)
+    lag = first[:, None] + torch.arange(n_taps, dtype=delay.dtype)
+    taps = torch.softmax(-0.5 * ((lag - delay[:, None]) / sigma) ** 2, 1)
+    return taps, first.to(torch.int32)
+
+
+class CrossSynapses(nn.Module):
+    r"""Spikes of one population drive another through sparse synapses with learnable delays.
+
+    .. math:: y_{t,j} = \sum_{i \to j} w_{ij} \sum_k K_k(d_{ij}, \sigma)\, s_{t-k,i}
+
+    In training mode the delay is a Gaussian over whole lags, whose width :math:`\sigma` falls from
+    wide to narrow (`set_anneal`); in evaluation mode it is the nearest whole number of steps, and
+    an event costs its fan-out.
+
+    Parameters
+    ----------
+    n_in, n_out : int
+    dt_ms : float
+    delay_max_ms : float
+        Delays start uniform in ``[0, delay_max_ms]`` and stay in it.
+    fan_in : int, optional
+        Different inputs that each neuron hears; all of them by default.
+    groups : "edge", "target", "source" or "all"
+        What shares a delay: no two edges, those of a postsynaptic or of a presynaptic neuron, all.
+    learn_delays : bool
+        Whether delays are trained; else they keep their initial values.
+    sigma_ms : (float, float)
+        Width at the start and at the end of training.
+    gain : float
+        Standard deviation of the initial weights is ``gain / sqrt(fan_in)``.
+    fan : Fan, optional
+        The edges, instead of a random choice.
+
+    Raises
+    ------
+    ValueError
+        If a number is out of its range or the fan does not fit.
+
+    Notes
+    -----
+    The parameter ``delay`` is in units of `DELAY_UNIT_MS`, so that one learning rate serves weights
+    and delays: with Adam, whose steps do not depend on scale, 0.02 is 1 ms a step. Weight decay
+    would pull delays to 0.
+
+    References
+    ----------
+    Hammouamri et al., ICLR 2024, arXiv:2306.17670 (Gaussian of falling width, within one layer).
+    """
+
+    batch_dim = 1
+    fan_ptr: Tensor
+    target: Tensor
+    group: Tensor
+    anneal: Tensor
+
+    def __init__(
+        self,
+        n_in: int,
+        n_out: int,
+        dt_ms: float,
+        *,
+        delay_max_ms: float = 64.0,
+        fan_in: int | None = None,
+        groups: Groups = "edge",
+        learn_delays: bool = True,
+        sigma_ms: tuple[float, float] = (50.0, 0.5),
+        gain: float = 1.0,
+        fan: Fan | None = None,
+    ) -> None:
+        super().__init__()
+        if not delay_max_ms >= 0 or not dt_ms > 0:
+            raise ValueError(
+                f"delay_max_ms must be >= 0 and dt_ms positive, got {delay_max_ms} and {dt_ms}"
+            )
+        if not min(sigma_ms) > 0:
+            raise ValueError(f"sigma_ms must be two positive widths, got {sigma_ms}")
+        edges = Fan.random(n_in, n_out, n_in if fan_in is None else fan_in) if fan is None else fan
+        if (edges.n_in, edges.n_out) != (n_in, n_out):
+            raise ValueError(
+                f"fan must join {n_in} to {n_out} neurons, got {edges.n_in} to {edges.n_out}"
+            )
+        self.n_in, self.n_out, self.dt_ms = n_in, n_out, dt_ms
+        self.delay_max_ms, self.sigma_ms = delay_max_ms, sigma_ms
+        self.register_buffer("fan_ptr", edges.ptr)
+        self.register_buffer("target", edges.target)
+        group, n_groups = _grouped(edges, groups)
+        self.register_buffer("group", group)
+        self.register_buffer("anneal", torch.ones(()))
+        heard = max(1.0, edges.n_edges / max(n_out, 1))
+        self.weight = nn.Parameter(torch.randn(edges.n_edges) * (gain / heard**0.5))
+        start = torch.rand(n_groups) * (delay_max_ms / DELAY_UNIT_MS)
+        self.delay = nn.Parameter(start, requires_grad=learn_delays)
+
+    @property
+    def fan(self) -> Fan:
+        """The edges."""
+        return Fan.trusted(self.fan_ptr, self.target, self.n_out)
+
+    @property
+    def longest(self) -> int:
+        """Longest delay in steps."""
+        return round(self.delay_max_ms / self.dt_ms)
+
+    @property
+    def span(self) -> int:
+        """Steps of pending currents: the longest delay and room for the Gaussian's tail."""
+        return self.longest + max(_LEAST_ROOM_STEPS, round(_ROOM * self.longest))
+
+    def set_anneal(self, fraction: float) -> None:
+        """Say how far training is, 0 to 1, which sets the width; a new layer is at 1, narrow.
+
+        Raises
+        ------
+        ValueError
+            If the fraction is not in [0, 1].
+        """
+        if not 0 <= fraction <= 1:
+            raise ValueError(f"fraction must lie in [0, 1], got {fraction}")
+        self.anneal.fill_(fraction)
+
+    def sigma_steps(self) -> float:
+        """Width of the Gaussian now, in steps."""
+        return annealed(float(self.anneal), *self.sigma_ms) / self.dt_ms
+
+    def delays_ms(self) -> Tensor:
+        """Delay of each group in milliseconds, within its range."""
+        return self.delay.detach().clamp(0, self.delay_max_ms / DELAY_UNIT_MS) * DELAY_UNIT_MS
+
+    def forward(
+        self,
+        spikes: Tensor | SpikeBatch,
+        pending: Tensor | None = None,
+        events: SpikeBatch | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Spikes ``[T, B, n_in]`` to currents ``[T, B, n_out]`` and those still under way.
+
+        Parameters
+        ----------
+        spikes : Tensor or SpikeBatch, (T, B, n_in)
+            Only a dense tensor carries a gradient.
+        pending : Tensor[span, B, n_out], optional
+            Currents of the chunk before that arrive during this one; none by default.
+        events : SpikeBatch, optional
+            The non-zero cells of a dense ``spikes``.
+        """
+        taps, first = self.taps() if self.training else self.rounded()
+        return cross_currents(spikes, taps, first, self.fan, self.span, pending, events=events)
+
+    def taps(self) -> tuple[Tensor, Tensor]:
+        """Training: the spread delay times the weight, [E, K], and its first lag, int32 [E]."""
+        most = self.delay_max_ms / DELAY_UNIT_MS
+        # The gradient passes the bounds, so that a delay at one of them can return.
+        held = self.delay + (self.delay.detach().clamp(0, most) - self.delay.detach())
+        steps = held * (DELAY_UNIT_MS / self.dt_ms)
+        taps, first = gaussian_taps(steps, self.sigma_steps(), self.span)
+        return self.weight[:, None] * taps[self.group], first[self.group]
+
+    def rounded(self) -> tuple[Tensor, Tensor]:
+        """Inference: the weight at a whole number of steps, [E, 1], and that number, int32 [E]."""
+        steps = (self.delays_ms() / self.dt_ms).round().to(torch.int32)
+        return self.weight[:, None], steps[self.group]
+
+
+def _grouped(fan: Fan, groups: str) -> tuple[Tensor, int]:
+    """Group of every edge, int64 [E], and their number."""
+    makers: dict[str, Callable[[], tuple[Tensor, int]]] = {
+        "edge": lambda: (torch.arange(fan.n_edges), fan.n_edges),
+        "target": lambda: (fan.target.long(), fan.n_out),
+        "source": lambda: (fan.source(), fan.n_in),
+        "all": lambda: (torch.zeros(fan.n_edges, dtype=torch.int64), 1),
+    }
+    if groups not in makers:
+        raise ValueError(f"groups must be one of {list(makers)}, got {groups!r}")
+    return makers[groups]()
