@@ -10,6 +10,7 @@ from typing import Any
 from spikefuse.errors import ConfigError
 from spikefuse.fusion.concat import ConcatFusion
 from spikefuse.fusion.cross_residual import CrossResidualFusion
+from spikefuse.fusion.cross_synapse import CrossSynapseFusion
 from spikefuse.fusion.current_sum import CurrentSumFusion
 from spikefuse.fusion.early import EarlyFusion
 from spikefuse.fusion.energy_gate import EnergyGateFusion
@@ -29,6 +30,7 @@ OPERATORS: dict[str, type[FusionOperator]] = {
     "qk_attention": QKAttentionFusion,
     "cross_residual": CrossResidualFusion,
     "latent": LatentFusion,
+    "cross_synapse": CrossSynapseFusion,
 }
 
 

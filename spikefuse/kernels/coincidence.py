@@ -80,7 +80,7 @@ def coincidence(
     events = (None,) * 3 if dense is not None else _parts(spikes)
     arguments = (dense, *events, weight, window, list(spikes.shape), saturating, chosen)
     if eager.nobody_watches(dense, weight, window):
-        return _gated(*arguments, keep=False)[0]
+        return _gated(*arguments, False)[0]
     out: Tensor = torch.ops.spikefuse.coincidence(*arguments)[0]
     return out
 

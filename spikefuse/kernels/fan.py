@@ -102,3 +102,18 @@ class Fan:
         ptr = torch.zeros(n_in + 1, dtype=torch.int64)
         ptr[1:] = torch.bincount(source, minlength=n_in).cumsum(0)
         return cls(ptr.to(torch.int32), target[order].to(torch.int32), n_out)
+
+    @classmethod
+    def random_out(cls, n_in: int, n_out: int, fan_out: int) -> Fan:
+        """Every presynaptic neuron drives ``fan_out`` different ones: each event costs the same.
+
+        Raises
+        ------
+        ValueError
+            If ``fan_out`` is below 1 or above ``n_out``.
+        """
+        if not 1 <= fan_out <= n_out:
+            raise ValueError(f"fan_out must lie in [1, {n_out}], got {fan_out}")
+        target = torch.rand(n_in, n_out).argsort(1)[:, :fan_out].sort(1).values.reshape(-1)
+        ptr = torch.arange(n_in + 1, dtype=torch.int32) * fan_out
+        return cls(ptr, target.to(torch.int32), n_out)

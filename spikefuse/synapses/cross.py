@@ -21,12 +21,13 @@ _ROOM = 0.25
 _LEAST_ROOM_STEPS = 2
 # Taps this many widths away from the delay weigh under 1e-3 of the nearest one.
 _REACH = 4.0
+_LEAST_SIGMA = 0.5
 
 
 def annealed(fraction: float, start: float, end: float, until: float = 0.75) -> float:
     """Geometric from ``start`` at 0 to ``end`` at ``until``, and constant from there."""
     done = min(1.0, max(0.0, fraction) / until)
-    return start * (end / start) ** done
+    return float(start * (end / start) ** done)
 
 
 def gaussian_taps(delay: Tensor, sigma: float, span: int) -> tuple[Tensor, Tensor]:
@@ -175,8 +176,8 @@ class CrossSynapses(nn.Module):
         self.anneal.fill_(fraction)
 
     def sigma_steps(self) -> float:
-        """Width of the Gaussian now, in steps."""
-        return annealed(float(self.anneal), *self.sigma_ms) / self.dt_ms
+        """Width of the Gaussian now, in steps; under half a step a delay would have no gradient."""
+        return max(_LEAST_SIGMA, annealed(float(self.anneal), *self.sigma_ms) / self.dt_ms)
 
     def delays_ms(self) -> Tensor:
         """Delay of each group in milliseconds, within its range."""
