@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from spikefuse.errors import ConfigError
+from spikefuse.fusion.coincidence import CoincidenceFusion
 from spikefuse.fusion.concat import ConcatFusion
 from spikefuse.fusion.cross_residual import CrossResidualFusion
 from spikefuse.fusion.cross_synapse import CrossSynapseFusion
@@ -31,6 +32,7 @@ OPERATORS: dict[str, type[FusionOperator]] = {
     "cross_residual": CrossResidualFusion,
     "latent": LatentFusion,
     "cross_synapse": CrossSynapseFusion,
+    "coincidence": CoincidenceFusion,
 }
 
 
