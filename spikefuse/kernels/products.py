@@ -13,6 +13,7 @@ from torch.utils.weak import WeakTensorKeyDictionary
 from spikefuse.kernels import buffers, crossover, eager, packing, registry, scans, threads
 from spikefuse.kernels.compaction import compact
 from spikefuse.kernels.launch import product_kernel
+from spikefuse.kernels.small import small_product
 from spikefuse.spikes import SpikeBatch
 
 _OP = "event_matmul"
@@ -44,8 +45,9 @@ def event_matmul(
     .. math:: y_{t,b} = \sum_{j \in \text{events}(t, b)} s_{t,b,j} \, W_j
 
     Only the rows :math:`W_j` of active inputs are read, from column tiles packed once per version
-    of the weight. The weight's gradient visits the same events. Where a dense product is faster
-    (many events, tiny layers) the automatic choice takes it.
+    of the weight. The weight's gradient visits the same events. The automatic choice takes what
+    is fastest: of binary spikes that fill more than half of the cells it subtracts the silent
+    inputs from the sum of all, and it takes a dense product where that is faster still.
 
     Parameters
     ----------
@@ -73,6 +75,10 @@ def event_matmul(
     BackendError
         If an explicit backend cannot run.
     """
+    if events is None and active is None and isinstance(spikes, Tensor):
+        quick = small_product(spikes, weight, backend)
+        if quick is not None:
+            return quick
     shape = _checked(spikes, weight, events, active)
     dense = None if isinstance(spikes, SpikeBatch) else spikes
     chosen = scans.choose(_OP, backend, weight.device.type, _refused(dense, weight))
@@ -168,13 +174,23 @@ def _product(
     if dense_too and spikes is not None and indptr is None and crossover.skips(spikes, n_out):
         return torch.matmul(spikes, weight)
     ptr, picks, scale = _events(spikes, indptr, index, value, keep=weight.requires_grad)
-    if dense_too and crossover.dense_wins(len(picks), shape, n_out, made=spikes is not None):
+    n_gathered, made = len(picks), spikes is not None
+    silent_too = dense_too and scale is None and crossover.silent_wins(n_gathered, shape, n_out)
+    if silent_too:
+        n_gathered = n_steps * n_batch * shape[2] - n_gathered
+    if dense_too and crossover.dense_wins(n_gathered, shape, n_out, made, silent=silent_too):
         x = _scattered(ptr, picks, scale, shape, backend) if spikes is None else spikes
         return torch.matmul(x, weight)
     out = buffers.empty((n_steps, n_batch, n_out))
-    table = packing.table_of(weight, len(picks))
-    _gather(table, ptr, picks, scale, out, backend)
-    return out
+    table = packing.table_of(weight, n_gathered)
+    if not silent_too:
+        _gather(table, ptr, picks, scale, out, backend)
+        return out
+    silent = np.empty(n_gathered, np.int32)
+    silent_ptr = np.arange(len(ptr), dtype=np.int32) * shape[2] - ptr
+    product_kernel(_OP, backend, "silent_cells")(ptr, picks, silent_ptr, silent)
+    _gather(table, silent_ptr, silent, None, out, backend)
+    return torch.sub(weight.detach().sum(0), out, out=out)
 
 
 _forward = torch.library.custom_op(

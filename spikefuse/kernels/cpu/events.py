@@ -12,6 +12,7 @@ from numba.extending import intrinsic
 
 from spikefuse.kernels.cpu.layout import Floats, Ints
 from spikefuse.kernels.cpu.layout import scatter_events as scatter_events
+from spikefuse.kernels.cpu.masks import count_bits, lowest_bit
 from spikefuse.kernels.cpu.masks import count_spikes as count_spikes
 from spikefuse.kernels.cpu.masks import list_spikes as list_spikes
 
@@ -91,3 +92,46 @@ def take_values(flat: Floats, n_columns: int, ptr: Ints, index: Ints, value: Flo
     for r in range(ptr.shape[0] - 1):
         for e in range(ptr[r], ptr[r + 1]):
             value[e] = flat[r * n_columns + index[e]]
+
+
+@_cached
+def small_product(
+    dense: Floats, n_in: int, weight: Floats, n_out: int, most: int, out: Floats
+) -> bool:
+    """``out = dense @ weight`` by events, flat and row by row, if there are at most ``most``.
+
+    One pass without a list of events, for inputs so small that a call costs as much as its work.
+    Terms are added in event order, as in `products.event_rows`.
+    """
+    n_rows = dense.shape[0] // n_in
+    n_words = (n_in + _LANES - 1) // _LANES
+    mask = np.empty(n_rows * n_words, np.uint64)
+    n = 0
+    for r in range(n_rows):
+        for k in range(n_words):
+            i, bits = r * n_in + k * _LANES, np.uint64(0)
+            if (k + 1) * _LANES <= n_in:
+                bits = _nonzero(dense, i)
+            else:
+                for last in range(n_in - k * _LANES):
+                    bits |= np.uint64(dense[i + last] != np.float32(0)) << np.uint64(last)
+            mask[r * n_words + k] = bits
+            n += count_bits(bits)
+    if n > most:
+        return False
+    out[:] = np.float32(0)
+    for r in range(n_rows):
+        o = r * n_out
+        for k in range(n_words):
+            bits = mask[r * n_words + k]
+            while bits != np.uint64(0):
+                j = k * _LANES + lowest_bit(bits)
+                bits &= bits - np.uint64(1)
+                x, w = dense[r * n_in + j], j * n_out
+                if x == np.float32(1):
+                    for c in range(n_out):
+                        out[o + c] += weight[w + c]
+                else:
+                    for c in range(n_out):
+                        out[o + c] += x * weight[w + c]
+    return True

@@ -48,3 +48,18 @@ def scatter_events(ptr: Ints, index: Ints, value: Floats | None, out: Floats) ->
         out[r, :] = np.float32(0)
         for e in range(ptr[r], ptr[r + 1]):
             out[r, index[e]] = np.float32(1) if value is None else value[e]
+
+
+@_cached
+def silent_cells(ptr: Ints, index: Ints, silent_ptr: Ints, silent: Ints) -> None:
+    """Columns without an event, row by row; those of the events ascend within a row."""
+    for r in range(ptr.shape[0] - 1):
+        at, column = silent_ptr[r], 0
+        for e in range(ptr[r], ptr[r + 1]):
+            for c in range(column, index[e]):
+                silent[at] = c
+                at += 1
+            column = index[e] + 1
+        for c in range(column, column + silent_ptr[r + 1] - at):
+            silent[at] = c
+            at += 1

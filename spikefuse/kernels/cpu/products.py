@@ -2,8 +2,8 @@
 
 Numba's own vectoriser spills the accumulators of ``out[r, :] += W[j, :]`` inside the event loop.
 The intrinsics emit that loop with 16-float vectors: 1 AVX-512, 2 AVX, 4 SSE or 4 NEON registers.
-Additions follow the event order without fused multiply-adds, so every machine gives the bits of
-the plain sequential float32 loop (`products_plain` is that loop).
+Additions follow the event order without fused multiply-adds: the bits of the plain sequential
+float32 loop (`products_plain`) on every machine.
 
 An intrinsic and the cached functions that use it stay in one file: numba's cache watches the
 caller's file only. Literal types stand in the signature that an intrinsic returns: lowered code is
@@ -23,6 +23,7 @@ from numba.extending import intrinsic
 
 from spikefuse.kernels.cpu.layout import Floats, Ints
 from spikefuse.kernels.cpu.layout import scatter_events as scatter_events
+from spikefuse.kernels.cpu.layout import silent_cells as silent_cells
 from spikefuse.kernels.cpu.layout import transpose_events as transpose_events
 from spikefuse.kernels.cpu.masks import count_spikes as count_spikes
 from spikefuse.kernels.cpu.masks import list_spikes as list_spikes
@@ -164,10 +165,7 @@ def _fire(
 
 
 def _dot_blocks(_typing: Any, a: Any, i: Any, b: Any, j: Any, n_blocks: Any) -> Any:
-    """Dot product of ``a[i:]`` and ``b[j:]`` over blocks of 64, summed in 64 lanes, then folded.
-
-    Lanes 16q + l are added over q, then over l by halves: a fixed order.
-    """
+    """Dot product of ``a[i:]`` and ``b[j:]`` over blocks of 64: 64 sums, then folded."""
     size = types.intp
     signature = types.float32(a, size, b, size, size)
 

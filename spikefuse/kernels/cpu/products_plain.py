@@ -18,6 +18,7 @@ from numba import njit
 from spikefuse.kernels.cpu import masks, products
 from spikefuse.kernels.cpu.layout import Floats, Ints
 from spikefuse.kernels.cpu.layout import scatter_events as scatter_events
+from spikefuse.kernels.cpu.layout import silent_cells as silent_cells
 from spikefuse.kernels.cpu.layout import transpose_events as transpose_events
 
 _plain = njit(nogil=True, error_model="numpy", boundscheck=False)

@@ -1,11 +1,14 @@
 """Which path runs: kernels by sentinel, dense by cost, packed by version; custom-op contracts."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from spikefuse.kernels import crossover, launch, packing, products
+from spikefuse.kernels import crossover, launch, packing, products, registry
+from spikefuse.kernels.compaction import compact
 from spikefuse.kernels.products import event_matmul
 from spikefuse.kernels.registry import use_backend
 from spikefuse.spikes import SpikeBatch
@@ -154,16 +157,78 @@ def test_gradient_of_full_input_is_dense_too(ran: list[str]) -> None:
 def test_crossover_grows_with_density_and_shrinks_with_conversion() -> None:
     shape = [100, 32, 2312]
     cells = 100 * 32 * 2312
-    wins = [crossover.dense_wins(int(d * cells), shape, 512, made=True) for d in (0.1, 0.3, 0.5)]
+    wins = [crossover.dense_wins(int(d * cells), shape, 512, made=True) for d in (0.1, 0.5, 0.7)]
     assert wins == [False, False, True]
-    assert not crossover.dense_wins(int(0.4 * cells), shape, 512, made=False)
+    assert not crossover.dense_wins(int(0.5 * cells), shape, 512, made=False)
     assert crossover.dense_wins(cells, shape, 512, made=False)
+    assert not crossover.silent_wins(int(0.6 * cells), shape, 512)
+    assert crossover.silent_wins(int(0.8 * cells), shape, 512)
     assert crossover.skips(torch.ones(50, 8, 128), 256)
     assert not crossover.skips(torch.zeros(50, 8, 512), 512)
     assert crossover.tiny([1, 1, 64], 64, known=True)
     assert not crossover.tiny(shape, 512, known=False)
-    assert crossover.tiny([10, 3, 1000], 100, known=False)
-    assert not crossover.tiny([10, 3, 1000], 100, known=True)
+    assert crossover.tiny([10, 3, 500], 100, known=False)
+    assert not crossover.tiny([10, 3, 500], 100, known=True)
+
+
+@pytest.mark.parametrize("density", [0.6, 0.95, 1.0])
+def test_nearly_full_binary_events_are_summed_by_the_silent_inputs(
+    density: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generator = torch.Generator().manual_seed(3)
+    dense = (torch.rand(40, 16, 513, generator=generator) < density).float()
+    dense[0], dense[1] = 0.0, 1.0  # a silent row and a full one
+    weight = torch.randn(513, 272, generator=generator)
+    listed: list[int] = []
+    original = products.product_kernel
+
+    def spied(op: str, backend: str, name: str) -> Any:
+        if name == "silent_cells":
+            listed.append(1)
+        return original(op, backend, name)
+
+    monkeypatch.setattr(products, "product_kernel", spied)
+    out = event_matmul(compact(dense), weight)
+    assert len(listed) == (density > 0.9)
+    assert torch.allclose(out, dense @ weight, atol=2e-3)
+    graded = dense * 2.0
+    assert torch.allclose(event_matmul(compact(graded), weight), graded @ weight, atol=4e-3)
+    assert len(listed) == (density > 0.9)  # graded events have no silent form
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 700), (1, 1, 17), (10, 4, 96), (3, 2, 31), (35, 32, 64)])
+@pytest.mark.parametrize("n_out", [1, 10, 512])
+def test_a_small_dense_input_takes_one_pass_or_the_dense_product(
+    shape: tuple[int, int, int], n_out: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generator = torch.Generator().manual_seed(4)
+    weight = torch.randn(shape[2], n_out, generator=generator)
+    ran: list[bool] = []
+    kernel = registry.kernel
+
+    def spied(op: str, backend: str, name: str) -> Any:
+        function = kernel(op, backend, name)
+        if name != "small_product":
+            return function
+
+        def counted(*arguments: Any) -> bool:
+            ran.append(function(*arguments))
+            return ran[-1]
+
+        return counted
+
+    monkeypatch.setattr(registry, "kernel", spied)
+    for density in (0.0, 0.05, 1.0):
+        for scale in (1.0, -2.5):
+            dense = scale * (torch.rand(shape, generator=generator) < density).float()
+            assert torch.allclose(event_matmul(dense, weight), dense @ weight, atol=1e-3)
+    if n_out == 512 and shape in ((1, 1, 700), (10, 4, 96)):
+        assert ran[:2] == [True, True]
+        assert ran[-1] is False
+    ran.clear()
+    event_matmul(torch.zeros(shape), weight, backend="numba")
+    event_matmul(torch.zeros(shape), weight.requires_grad_())
+    assert not ran  # neither an explicit backend nor a gradient takes it
 
 
 def test_a_dense_input_written_again_is_converted_again() -> None:
