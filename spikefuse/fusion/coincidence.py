@@ -96,16 +96,20 @@ class CoincidenceFusion(FusionOperator):
 
     def set_anneal(self, fraction: float) -> None:
         """Say how far training is, 0 to 1: see `CoincidenceWindow.set_anneal`."""
-        for unit in self.windows.values():
+        for unit in self._units().values():
             unit.set_anneal(fraction)
 
     def delays_ms(self) -> dict[str, Tensor]:
         """Delay of each unit's window of each pair, in milliseconds."""
-        return {name: unit.delays_ms() for name, unit in self.windows.items()}
+        return {name: unit.delays_ms() for name, unit in self._units().items()}
 
     def widths_ms(self) -> dict[str, Tensor]:
         """Width of each unit's window of each pair, in milliseconds."""
-        return {name: unit.widths_ms() for name, unit in self.windows.items()}
+        return {name: unit.widths_ms() for name, unit in self._units().items()}
+
+    def _units(self) -> dict[str, CoincidenceWindow]:
+        """Windows by name of their pair."""
+        return {k: u for k, u in self.windows.items() if isinstance(u, CoincidenceWindow)}
 
     def forward(self, spikes: Spikes, state: State | None = None) -> tuple[Tensor, State]:
         """Spikes ``{name: (T, B, n)}`` to fused spikes ``[T, B, n_out]``, membrane and windows."""

@@ -131,12 +131,16 @@ class CrossSynapseFusion(FusionOperator):
 
     def set_anneal(self, fraction: float) -> None:
         """Say how far training is, 0 to 1: the Gaussians narrow. See `CrossSynapses.set_anneal`."""
-        for path in self.cross.values():
+        for path in self._paths().values():
             path.set_anneal(fraction)
 
     def delays_ms(self) -> dict[str, Tensor]:
         """Delay of every group of each pair, in milliseconds."""
-        return {name: path.delays_ms() for name, path in self.cross.items()}
+        return {name: path.delays_ms() for name, path in self._paths().items()}
+
+    def _paths(self) -> dict[str, CrossPath]:
+        """Paths by name of their pair."""
+        return {k: path for k, path in self.cross.items() if isinstance(path, CrossPath)}
 
     def forward(self, spikes: Spikes, state: State | None = None) -> tuple[Tensor, State]:
         """Spikes ``{name: (T, B, n)}`` to fused spikes ``[T, B, n_out]``, membrane and pending."""

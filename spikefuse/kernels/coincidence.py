@@ -77,8 +77,18 @@ def coincidence(
     if chosen == registry.REFERENCE:
         return coincidence_ref(spikes, weight, window, saturating=saturating)
     dense = None if isinstance(spikes, SpikeBatch) else spikes
-    events = (None,) * 3 if dense is not None else _parts(spikes)
-    arguments = (dense, *events, weight, window, list(spikes.shape), saturating, chosen)
+    indptr, index, value = (None, None, None) if dense is not None else _parts(spikes)
+    arguments = (
+        dense,
+        indptr,
+        index,
+        value,
+        weight,
+        window,
+        list(spikes.shape),
+        saturating,
+        chosen,
+    )
     if eager.nobody_watches(dense, weight, window):
         return _gated(*arguments, False)[0]
     out: Tensor = torch.ops.spikefuse.coincidence(*arguments)[0]
