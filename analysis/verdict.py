@@ -112,8 +112,8 @@ def _accuracy(run: RunRecord) -> str:
         higher = "The SNN" if difference > 0 else "The dense twin"
         higher = f"{higher} scores higher here, but" if difference else "Both score the same;"
         said = f"{higher} the interval includes 0, so the two are not told apart"
-    speakers = len(np.unique(run.predictions["audio_group"])) if run.predictions else 0
-    if speakers == 1:
+    speakers = set(run.predictions["audio_group"].tolist()) if run.predictions else set()
+    if len(speakers) == 1 and "" not in speakers:
         said += "; with one test speaker it says nothing about other speakers"
     return f"{text}. {said}."
 

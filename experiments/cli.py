@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 
 from experiments.bench.commands import bench
-from experiments.datafiles import data
+from experiments.set_commands import data
 from spikefuse.errors import ConfigError, SpikefuseError
 
 if TYPE_CHECKING:
@@ -65,6 +65,9 @@ def train(
         Path | None, typer.Option("--resume", help="Continue an interrupted run directory.")
     ] = None,
     json_path: JsonOption = None,
+    download: Annotated[
+        bool, typer.Option("--download", help="Let Tonic download missing data sets first.")
+    ] = False,
 ) -> None:
     """Train the configured models, read the test set once, write result.json and the report."""
     from experiments.config import load_config
@@ -79,6 +82,11 @@ def train(
         _train(load_run_config(resume), resume, json_path)
         return
     config = load_config(config_path, overrides or [])
+    if download:
+        from experiments.sets import download_sets
+
+        for line in download_sets(config.data):
+            typer.echo(line)
     _train(config, out or _new_folder(config.name), json_path)
 
 

@@ -19,18 +19,46 @@ from spikefuse.errors import ConfigError
 from spikefuse.neurons.lif import LIFParams
 
 ModelName = Literal["snn", "snn_late", "dense", "snn_vision", "snn_audio"]
+VISION_SETS = ("NMNIST", "DVSGesture", "DVSLip", "POKERDVS", "CIFAR10DVS")
+AUDIO_SETS = ("SHD", "SSC", "NTIDIGITS18", "SMNIST", "wav", "DVSLip")
+
+
+@dataclass(frozen=True)
+class SetConfig:
+    """One modality of ``data.source = "sets"``: a public data set, or none where there is no name.
+
+    ``name`` is that of Tonic's class; as audio, ``wav`` is a folder of
+    ``<digit>_<speaker>_<take>.wav`` and ``DVSLip`` the sound of DVS-Lip, ``{train,test}/<word>/``.
+    ``root`` is where it lies (empty: ``data.root``). ``digits`` reduces SHD and N-TIDIGITS18 to the
+    digit. ``width`` and ``height`` sum events into fewer pixels or channels (0: as recorded).
+    ``max_per_class`` keeps the first recordings of each class and part (0: all). ``sort_times``
+    sorts events that are out of order instead of refusing them.
+    """
+
+    name: str = ""
+    root: str = ""
+    digits: bool = False
+    width: int = 0
+    height: int = 0
+    max_per_class: int = 0
+    sort_times: bool = False
 
 
 @dataclass(frozen=True)
 class DataConfig:
     """Where recordings come from, how they are split, paired and put on one clock.
 
-    ``source`` is ``embedded_digits`` (needs no download) or ``nmnist_fsdd`` (real recordings below
-    ``root``). ``fold`` (of five) and the speakers choose the test and validation parts;
-    ``test_root`` tests on all of another folder instead.
+    ``source`` is ``embedded_digits`` (needs no download), ``nmnist_fsdd`` (real recordings below
+    ``root``) or ``sets`` (public data sets by name: ``vision``, ``audio`` or both). ``fold`` (of
+    five) and the speakers choose the test and validation parts; ``test_root`` tests on all of
+    another folder instead.
+
+    For ``sets``: ``pairing`` by label, by declared assignment of classes, or by source name.
+    ``test_part`` is ``disjoint`` (a test recording whose speaker or subject is in the train part
+    stays out) or ``published`` (the whole test part; shared speakers are noted).
     """
 
-    source: Literal["embedded_digits", "nmnist_fsdd"] = "embedded_digits"
+    source: Literal["embedded_digits", "nmnist_fsdd", "sets"] = "embedded_digits"
     root: str = ""
     test_root: str = ""
     fold: int = 0
@@ -42,6 +70,10 @@ class DataConfig:
     dt_ms: float = 10.0
     digits: DigitsParams = field(default_factory=DigitsParams)
     cochlea: CochleaParams = field(default_factory=CochleaParams)
+    vision: SetConfig = field(default_factory=SetConfig)
+    audio: SetConfig = field(default_factory=SetConfig)
+    pairing: Literal["label", "assigned", "source"] = "label"
+    test_part: Literal["disjoint", "published"] = "disjoint"
 
 
 @dataclass(frozen=True)
@@ -291,6 +323,37 @@ def _check_values(config: Config) -> None:
         raise ConfigError(
             f"cost.windows_ms must lie in (0, data.duration_ms={config.data.duration_ms}], got "
             f"{list(config.cost.windows_ms)}"
+        )
+    _check_sets(config)
+
+
+def _check_sets(config: Config) -> None:
+    """Names of data sets, and models that their modalities can feed."""
+    data = config.data
+    named = {"vision": (data.vision, VISION_SETS), "audio": (data.audio, AUDIO_SETS)}
+    for key, (part, names) in named.items():
+        if part.name and part.name not in names:
+            raise ConfigError(f"data.{key}.name must be one of {list(names)}, got {part.name!r}")
+        for size in ("width", "height", "max_per_class"):
+            if getattr(part, size) < 0:
+                raise ConfigError(f"data.{key}.{size} must be >= 0, got {getattr(part, size)}")
+        if part.digits and part.name not in ("SHD", "NTIDIGITS18"):
+            raise ConfigError(
+                f"data.{key}.digits must be false but for SHD and NTIDIGITS18, got {part.name!r}"
+            )
+    if data.source != "sets":
+        if data.vision.name or data.audio.name:
+            raise ConfigError(
+                f'data.source must be "sets" to use data.vision or data.audio, got {data.source!r}'
+            )
+        return
+    present = [key for key, (part, _) in named.items() if part.name]
+    if not present:
+        raise ConfigError("data.vision.name or data.audio.name must name a data set, got neither")
+    allowed = ("snn", "dense") if len(present) == 1 else None
+    if allowed and not set(config.models) <= {*allowed, f"snn_{present[0]}"}:
+        raise ConfigError(
+            f"models must be of {list(allowed)} with {present[0]} alone, got {list(config.models)}"
         )
 
 

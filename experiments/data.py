@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 import sensors.audio_source
 import sensors.cochlea
 from experiments.config import DataConfig
+from experiments.set_splits import stratified_folds as stratified_folds
 from sensors.audio_source import load_spoken_digits, spoken_digit_folder
 from sensors.cache import cached_recordings
+from sensors.cochlea import Cochlea
 from sensors.digits import load_digits
 from sensors.paired import (
     ClockPolicy,
@@ -25,15 +27,51 @@ from sensors.paired import (
 from sensors.recordings import Recording
 from sensors.tonic_source import load_nmnist
 from spikefuse.errors import ConfigError, DataError
+from spikefuse.opcounts import COUNT_FIELDS, PathCounts
 
 Split = Mapping[str, Sequence[Recording]]
 Progress = Callable[[int, int], None]
 N_FOLDS = 5
+_SPEECH_RATE_HZ = 8000
+
+
+class CountedCochlea(Protocol):
+    """A cochlea that knows what it costs as a digital circuit."""
+
+    def frontend_counts(self, n_samples: int, sample_rate: float) -> PathCounts:
+        """Operations for ``n_samples`` audio samples."""
+        ...
+
+
+@dataclass(frozen=True)
+class Hearing:
+    """The digital cochlea that made the audio events, and the rate of the sound it heard.
+
+    Parameters
+    ----------
+    cochlea : CountedCochlea
+    sample_rate : int
+        In hertz.
+    """
+
+    cochlea: CountedCochlea
+    sample_rate: int = _SPEECH_RATE_HZ
+
+    def counts(self, duration_ms: float, n: int) -> PathCounts:
+        """Operations for ``n`` samples of ``duration_ms``."""
+        heard = round(duration_ms * 1e-3 * self.sample_rate)
+        one = self.cochlea.frontend_counts(heard, self.sample_rate)
+        return replace(one, **{name: n * getattr(one, name) for name in COUNT_FIELDS})
 
 
 @dataclass(frozen=True)
 class PairedData:
-    """Recordings of train, validation and test, with the fixed pairs of the last two."""
+    """Recordings of train, validation and test, with the fixed pairs of the last two.
+
+    ``classes`` are the names of the labels. ``hearing`` is None where no digital cochlea of ours
+    made the audio events, or there are none. ``train_pairs`` are given where recordings belong
+    together and nothing is drawn.
+    """
 
     splits: Mapping[str, Split]
     fixed_pairs: Mapping[str, Sequence[Pair]]
@@ -43,10 +81,15 @@ class PairedData:
     synthetic_speech: bool
     attribution: tuple[str, ...]
     notes: tuple[str, ...]
+    classes: tuple[str, ...] = tuple(map(str, range(10)))
+    hearing: Hearing | None = field(default=None, compare=False)
+    train_pairs: tuple[Pair, ...] | None = None
 
     def epoch_pairs(self, seed: int, epoch: int, partners: int) -> list[Pair]:
         """Training pairs of an epoch, redrawn; every vision recording ``partners`` times."""
         rng = np.random.default_rng([seed, epoch, 0])
+        if self.train_pairs is not None:
+            return [self.train_pairs[i] for i in rng.permutation(len(self.train_pairs))]
         return [
             pair
             for _ in range(partners)
@@ -73,6 +116,10 @@ def load_data(
     """
     if config.source == "embedded_digits":
         return _embedded(config, progress, cache_dir)
+    if config.source == "sets":
+        from experiments.set_data import load_sets
+
+        return load_sets(config, progress, cache_dir)
     return _real(config, progress, cache_dir)
 
 
@@ -96,6 +143,7 @@ def _embedded(config: DataConfig, progress: Progress | None, cache_dir: Path | N
             "Handwritten Digits, CC BY 4.0), turned into events by spikefuse's pixel model.",
             "Speech: synthetic, spikefuse's own formant synthesiser.",
         ),
+        hearing=Hearing(Cochlea(config.digits.cochlea)),
     )
 
 
@@ -110,7 +158,7 @@ def _real(config: DataConfig, progress: Progress | None, cache_dir: Path | None)
     if not root.is_dir():
         raise DataError(f"data.root must be a folder with NMNIST/ and FSDD/recordings/, got {root}")
     vision = load_nmnist(root)
-    audio, hit = _cached_speech(root, config, progress, cache_dir)
+    audio, hit = cached_speech(root, config, progress, cache_dir)
     speakers = sorted({r.group for r in audio})
     test_root = Path(config.test_root) if config.test_root else None
     if test_root is not None and not test_root.is_dir():
@@ -133,7 +181,7 @@ def _real(config: DataConfig, progress: Progress | None, cache_dir: Path | None)
         }
         train_folds = {f for f in range(N_FOLDS) if f not in (config.fold, validation_fold)}
     else:
-        test_audio, _ = _cached_speech(test_root, config, progress, cache_dir)
+        test_audio, _ = cached_speech(test_root, config, progress, cache_dir)
         splits["test"] = {"vision": load_nmnist(test_root), "audio": test_audio}
         train_folds = {f for f in range(N_FOLDS) if f != validation_fold}
     splits["train"] = {
@@ -149,10 +197,11 @@ def _real(config: DataConfig, progress: Progress | None, cache_dir: Path | None)
             "N-MNIST: Orchard et al. 2015, CC BY-SA 4.0.",
             "Free Spoken Digit Dataset: Jackson et al., CC BY-SA 4.0.",
         ),
+        hearing=Hearing(Cochlea(config.cochlea)),
     )
 
 
-def _cached_speech(
+def cached_speech(
     root: Path, config: DataConfig, progress: Progress | None, cache_dir: Path | None
 ) -> tuple[list[Recording], bool]:
     """Spoken digits through the cochlea, encoded once per content of the folder."""
@@ -199,23 +248,13 @@ def choose_speakers(
     return chosen_test, validation
 
 
-def stratified_folds(recordings: Sequence[Recording], n_folds: int) -> list[int]:
-    """Fold of each recording: every class is dealt out in the order of its index."""
-    seen: dict[int, int] = {}
-    folds: list[int] = []
-    for item in recordings:
-        position = seen.get(item.label, 0)
-        folds.append(position % n_folds)
-        seen[item.label] = position + 1
-    return folds
-
-
 def _paired(
     config: DataConfig,
     splits: Mapping[str, Split],
     hit: bool,
     synthetic_speech: bool,
     attribution: tuple[str, ...],
+    hearing: Hearing,
 ) -> PairedData:
     """Check the splits and fix the pairs of validation and test."""
     check_disjoint(splits)
@@ -230,11 +269,19 @@ def _paired(
     }
     manifest = build_manifest(splits, fixed, clock, config.pairing_seed)
     return PairedData(
-        splits, fixed, clock, manifest, hit, synthetic_speech, attribution, _notes(manifest)
+        splits,
+        fixed,
+        clock,
+        manifest,
+        hit,
+        synthetic_speech,
+        attribution,
+        pairing_notes(manifest),
+        hearing=hearing,
     )
 
 
-def _notes(manifest: Mapping[str, Any]) -> tuple[str, ...]:
+def pairing_notes(manifest: Mapping[str, Any]) -> tuple[str, ...]:
     """What a reader must know about the pairing, in sentences."""
     notes: list[str] = []
     for split, report in manifest["reuse"].items():

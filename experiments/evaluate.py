@@ -11,14 +11,11 @@ import torch
 
 from experiments.batches import Batch, batches
 from experiments.config import Config, CostConfig
-from experiments.data import PairedData
+from experiments.data import Hearing, PairedData
 from experiments.learners import Learner
-from sensors.cochlea import Cochlea
 from spikefuse._types import FloatArray, Int64Array
 from spikefuse.cost import count, energy
 from spikefuse.opcounts import OpCounts, PathCounts
-
-_COCHLEA_RATE_HZ = 8000
 
 
 @dataclass(frozen=True)
@@ -62,7 +59,7 @@ def evaluate(learner: Learner, data: PairedData, config: Config) -> Evaluation:
         with torch.no_grad():
             answers.append(learner.anytime_scores(batch.samples, times_ms).argmax(2))
         labels.append(batch.labels)
-        counted.append(_count(learner, batch, config))
+        counted.append(_count(learner, batch, config, data.hearing))
     by_time = torch.cat(answers, dim=1).numpy()
     truth = torch.cat(labels).numpy()
     times = np.asarray(times_ms)
@@ -135,19 +132,14 @@ def describe_latency(learner: Learner, evaluation: Evaluation, threads: int) -> 
     }
 
 
-def _count(learner: Learner, batch: Batch, config: Config) -> OpCounts:
+def _count(learner: Learner, batch: Batch, config: Config, hearing: Hearing | None) -> OpCounts:
     """Network and front-end operations of one batch."""
     counts = count(learner.model, learner.inputs(batch.samples))
     n = len(batch.samples)
     frontends: dict[str, PathCounts] = {}
-    if "audio" in learner.modalities and config.cost.audio_frontend == "digital":
-        cochlea = config.data.cochlea
-        if config.data.source == "embedded_digits":
-            cochlea = config.data.digits.cochlea
-        n_samples = round(config.data.duration_ms * 1e-3 * _COCHLEA_RATE_HZ) * n
-        frontends["frontend.audio.cochlea"] = Cochlea(cochlea).frontend_counts(
-            n_samples, _COCHLEA_RATE_HZ
-        )
+    digital = "audio" in learner.modalities and config.cost.audio_frontend == "digital"
+    if digital and hearing is not None:
+        frontends["frontend.audio.cochlea"] = hearing.counts(config.data.duration_ms, n)
     if not learner.spiking:
         for name, frames in learner.frames(batch.samples).items():
             n_events = sum(len(sample[name]) for sample in batch.samples)

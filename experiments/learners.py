@@ -105,10 +105,14 @@ class Learner:
 
 
 def build_learner(
-    name: str, config: Config, sensor_sizes: dict[str, tuple[int, int, int]], seed: int
+    name: str,
+    config: Config,
+    sensor_sizes: dict[str, tuple[int, int, int]],
+    seed: int,
+    n_classes: int = N_CLASSES,
 ) -> Learner:
     """A freshly initialised model; the same name, configuration and seed give the same weights."""
-    modalities: tuple[str, ...] = ("vision", "audio")
+    modalities: tuple[str, ...] = tuple(m for m in ("vision", "audio") if m in sensor_sizes)
     if name in ("snn_vision", "snn_audio"):
         modalities = (name.removeprefix("snn_"),)
     encoders = {"vision": config.model.vision, "audio": config.model.audio}
@@ -119,7 +123,7 @@ def build_learner(
         fusion, options = "late", {}
     spec = ModelSpec(
         tuple(ModalitySpec(m, sensor_sizes[m], encoders[m]) for m in modalities),
-        N_CLASSES,
+        n_classes,
         config.data.dt_ms,
         fusion,
         config.model.fusion_hidden,

@@ -1,8 +1,9 @@
-"""Printing of hardware profiles with the source of every constant."""
+"""Printing of hardware profiles with the source of every constant, and of public data sets."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -38,3 +39,19 @@ def print_profile(name: str, console: Console) -> dict[str, Any]:
         if row.note:
             console.print(f"    note: {row.note}", highlight=False, markup=False)
     return asdict(profile)
+
+
+def print_sets(root: Path, console: Console) -> list[dict[str, Any]]:
+    """One line for each part of each public set: what is there, or where it would have to be."""
+    from experiments.sets import present_sets
+
+    rows = present_sets(root)
+    for row in rows:
+        said = row.get("says") or row.get("error")
+        if said is None:
+            said = f"{row['name']} {row['part']}: not there ({row['place']})"
+        console.print(said, highlight=False, markup=False, soft_wrap=True)
+    console.print(
+        "To get one: spikefuse data download NAME --root FOLDER", highlight=False, markup=False
+    )
+    return rows

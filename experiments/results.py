@@ -113,13 +113,14 @@ def _interval(evaluations: Sequence[Evaluation], data: PairedData) -> list[float
 
 
 def test_groups(data: PairedData) -> tuple[list[str], list[str]]:
-    """Vision and audio group of every test pair."""
+    """Vision and audio group of every test pair; one empty name for an absent modality."""
     parts = data.splits["test"]
     pairs = data.fixed_pairs["test"]
-    return (
-        [parts["vision"][p[0]].group for p in pairs],
-        [parts["audio"][p[1]].group for p in pairs],
-    )
+    groups = {
+        name: [parts[name][p[column]].group for p in pairs] for column, name in enumerate(parts)
+    }
+    absent = [""] * len(pairs)
+    return groups.get("vision", absent), groups.get("audio", absent)
 
 
 def _describe_data(config: Config, data: PairedData) -> dict[str, Any]:
@@ -138,9 +139,9 @@ def _describe_data(config: Config, data: PairedData) -> dict[str, Any]:
     return {
         "name": config.data.source,
         "synthetic_speech": data.synthetic_speech,
-        "n_classes": 10,
-        "classes": [str(digit) for digit in range(10)],
-        "n_train": len(data.splits["train"]["vision"]),
+        "n_classes": len(data.classes),
+        "classes": list(data.classes),
+        "n_train": len(next(iter(data.splits["train"].values()))),
         "n_validation": len(data.fixed_pairs["validation"]),
         "n_test": len(data.fixed_pairs["test"]),
         "counts": splits,

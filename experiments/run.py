@@ -81,7 +81,7 @@ def run_experiment(config: Config, folder: Path, reporter: Reporter) -> dict[str
         for seed in config.seeds:
             reporter.stage(f"train {name}, seed {seed}")
             checkpoints = CheckpointFolder(folder / "checkpoints" / f"{name}-seed{seed}")
-            learner = build_learner(name, config, data.sensor_sizes, seed)
+            learner = build_learner(name, config, data.sensor_sizes, seed, len(data.classes))
 
             def on_epoch(record: dict[str, Any], total: int = epochs_of(learner, config)) -> None:
                 _write_metrics(folder, config)
@@ -149,7 +149,7 @@ def _evaluate_all(
         reporter.progress(done, len(trained), name)
     learners = {name: trained[name, config.seeds[0]] for name in evaluations}
     _write_predictions(folder, config, data, evaluations)
-    if "snn" in learners:
+    if "snn" in learners and len(data.sensor_sizes) == 2:
         index = typical_sample(evaluations["snn"][0])
         buffer = io.BytesIO()
         np.savez_compressed(buffer, **raster_of(learners["snn"], data, index, config.seeds[0]))
@@ -178,19 +178,23 @@ def _write_predictions(
     """predictions.csv: one line per model, seed and test sample."""
     parts, pairs = data.splits["test"], data.fixed_pairs["test"]
     vision_groups, audio_groups = groups_of_test(data)
+    of_pair = [dict(zip(parts, pair, strict=True)) for pair in pairs]
+    sources = [
+        [parts[m][chosen[m]].source if m in chosen else "" for m in ("vision", "audio")]
+        for chosen in of_pair
+    ]
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(PREDICTION_COLUMNS)
     for name, by_seed in evaluations.items():
         for seed, evaluation in zip(config.seeds, by_seed, strict=True):
-            for i, pair in enumerate(pairs):
+            for i in range(len(pairs)):
                 writer.writerow(
                     [
                         name,
                         seed,
                         i,
-                        parts["vision"][pair[0]].source,
-                        parts["audio"][pair[1]].source,
+                        *sources[i],
                         vision_groups[i],
                         audio_groups[i],
                         int(evaluation.labels[i]),

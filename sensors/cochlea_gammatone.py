@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from sensors.cochlea_counts import gammatone_counts
 from sensors.cochlea_model import checked_wave, rms_gain, spike_events
 from spikefuse._types import Float32Array, FloatArray, Int64Array, StructuredArray
 from spikefuse.events import EventStream
+from spikefuse.opcounts import PathCounts
 
 
 @dataclass(frozen=True)
@@ -249,6 +251,31 @@ class GammatoneCochlea:
     def envelope(self, wave: np.ndarray[Any, Any], sample_rate: int) -> Float32Array:
         """Hair cells' low-passed output, ``[n_frames, n_channels]``, before the power law."""
         return self._envelope(checked_wave(wave), self.start(sample_rate))[0]
+
+    def frontend_counts(self, n_samples: int, sample_rate: float, n_spikes: int = 0) -> PathCounts:
+        """Operations of this cochlea as a digital circuit (`sensors.cochlea_counts`).
+
+        Parameters
+        ----------
+        n_samples : int
+            Audio samples.
+        sample_rate : float
+            In hertz; says how many samples make a frame.
+        n_spikes : int
+            Spikes that came of them, nine operations each; 0 leaves them out.
+
+        Raises
+        ------
+        ValueError
+            If a number is negative or the rate not positive.
+        """
+        if min(n_samples, n_spikes) < 0 or not sample_rate > 0:
+            raise ValueError(
+                "n_samples and n_spikes must be >= 0 and sample_rate positive, got "
+                f"{n_samples}, {n_spikes} and {sample_rate}"
+            )
+        every = self._samples_per_frame(round(sample_rate))
+        return gammatone_counts(self.n_channels, n_samples, every, n_spikes)
 
     def _samples_per_frame(self, sample_rate: int) -> int:
         return max(int(sample_rate / self.params.frame_hz), 1)

@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 
 from sensors.basilar_membrane import BasilarMembrane
+from sensors.cochlea_counts import heidelberg_counts
 from sensors.cochlea_model import checked_wave, rms_gain, spike_events
 from spikefuse._types import Float32Array, Int64Array, StructuredArray
 from spikefuse.events import EventStream
+from spikefuse.opcounts import PathCounts
 
 ComplexArray = np.ndarray[Any, np.dtype[np.complex64]]
 
@@ -281,6 +283,33 @@ class ShdCochlea:
         end_us = 1e6 * state.n_heard / state.sample_rate
         rest: StructuredArray = events[events["t"] < end_us]
         return rest
+
+    def frontend_counts(self, n_samples: int, sample_rate: float) -> PathCounts:
+        """Operations of this cochlea as a digital circuit (`sensors.cochlea_counts`).
+
+        How many fibres fire where any does is not counted: few samples need it.
+
+        Parameters
+        ----------
+        n_samples : int
+            Audio samples of one recording; its last block counts in full.
+        sample_rate : float
+            In hertz.
+
+        Raises
+        ------
+        ValueError
+            If ``n_samples`` is negative or the rate too low.
+        """
+        if n_samples < 0 or not sample_rate > 1 / self.params.dead_s:
+            raise ValueError(
+                f"n_samples must be >= 0 and sample_rate > {1 / self.params.dead_s:g} Hz, got "
+                f"{n_samples} and {sample_rate}"
+            )
+        rate = round(sample_rate)
+        size, _, hop = _block(rate, self.params.causal)
+        dead = round(self.params.dead_s * rate / 2)
+        return heidelberg_counts(self.n_channels, n_samples, size, hop, dead)
 
     def _chance(self, velocity: Float32Array, state: ShdState) -> Float32Array:
         """Chance that a fibre fires in each sample, ``[n_channels, n]``; updates the pools."""

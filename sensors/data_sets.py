@@ -85,7 +85,8 @@ def open_set(
         NMNIST: ``first_saccade_only``, ``stabilize``, ``transform``. SMNIST: ``duplicate``,
         ``num_neurons``, ``dt``, ``transform``. DVSGesture, DVSLip: ``transform``. SHD and
         NTIDIGITS18: ``digits=True`` for the digit alone, that is, both languages of SHD, or "oh"
-        and "zero" of N-TIDIGITS18, under one label.
+        and "zero" of N-TIDIGITS18, under one label. NTIDIGITS18: ``sequences=True`` lists the
+        strings of digits too; a label is then that of a whole string (see `digit_sequence`).
 
     Returns
     -------
@@ -241,23 +242,67 @@ def _open_heidelberg(name: str, root: Path, part: str) -> RecordedSet:
 
 
 def _open_tidigits(root: Path, part: str, options: Mapping[str, Any]) -> RecordedSet:
-    """The recordings of a single digit; names are speaker-...-digits."""
+    """Single digits, or strings of digits too; names are speaker-...-digits."""
     file = Hdf5File(root / DATA_SETS["NTIDIGITS18"].parts[part])
-    names = [n for n in texts(file[f"{part}_labels"]) if len(n.rsplit("-", 1)[-1]) == 1]
-    spoken = [name[-1] for name in names]
-    strange = sorted(set(spoken) - set(_TIDIGITS))
-    if strange:
-        raise DataError(
-            f"names of {file.path} must end in one of {list(_TIDIGITS)}, got {strange[0]!r}"
-        )
-    labels = [_TIDIGITS.index(digit) for digit in spoken]
-    space, classes = "digits of NTIDIGITS18", _TIDIGITS
-    if options.get("digits"):
-        labels, space, classes = [label % 10 for label in labels], "digits", DIGITS
+    merged, sequences = options.get("digits", False), options.get("sequences", False)
+    names = [n for n in texts(file[f"{part}_labels"]) if sequences or len(_spoken(n)) == 1]
+    spoken = [_spoken(name) for name in names]
+    for name in spoken:
+        if not name or set(name) - set(_TIDIGITS):
+            raise DataError(
+                f"names of {file.path} must end in one of {list(_TIDIGITS)}, got {name!r}"
+            )
+    if sequences:
+        if merged:
+            spoken = [_without_oh(name) for name in spoken]
+        classes = _strings_of_both_parts(file, merged)
+        place = {name: label for label, name in enumerate(classes)}
+        labels = [place[name] for name in spoken]
+        space = "digit strings of NTIDIGITS18" + (", oh as zero" if merged else "")
+    else:
+        labels = [_TIDIGITS.index(digit) for digit in spoken]
+        space, classes = "digits of NTIDIGITS18", _TIDIGITS
+        if merged:
+            labels, space, classes = [label % 10 for label in labels], "digits", DIGITS
     sources = [f"{part}/{name}" for name in names]
     entries = _entries(labels, sources, [name.split("-", 1)[0] for name in names], part)
     reader = TidigitsReader(file, part, tuple(names))
     return RecordedSet("NTIDIGITS18", part, "audio", (64, 1, 1), space, classes, entries, reader)
+
+
+def digit_sequence(class_name: str) -> tuple[int, ...]:
+    """Digits of one class of N-TIDIGITS18's strings, "oh" and "zero" both 0.
+
+    Parameters
+    ----------
+    class_name : str
+        Of `open_set` with ``sequences=True``, such as "o42z".
+
+    Raises
+    ------
+    DataError
+        If it is no string of N-TIDIGITS18's digits.
+    """
+    if not class_name or set(class_name) - {*_TIDIGITS, "0"}:
+        raise DataError(f"class_name must be a string of {list(_TIDIGITS)}, got {class_name!r}")
+    return tuple(map(int, _without_oh(class_name)))
+
+
+def _spoken(name: str) -> str:
+    """The digits in a recording's name."""
+    return name.rsplit("-", 1)[-1]
+
+
+def _without_oh(spoken: str) -> str:
+    """ "oh" and "zero" as the digit 0."""
+    return spoken.replace("o", "0").replace("z", "0")
+
+
+def _strings_of_both_parts(file: Hdf5File, merged: bool) -> tuple[str, ...]:
+    """Every string that is spoken in either part, so that a label means the same in both."""
+    found = {_spoken(n) for part in ("train", "test") for n in texts(file[f"{part}_labels"])}
+    found = {_without_oh(name) for name in found} if merged else found
+    return tuple(sorted(found, key=lambda name: (len(name), name)))
 
 
 def _entries(
@@ -332,7 +377,7 @@ DATA_SETS: Mapping[str, DataSet] = {
         {"train": "NTIDIGITS18/n-tidigits.hdf5", "test": "NTIDIGITS18/n-tidigits.hdf5"},
         "the HDF5 file",
         _open_tidigits,
-        ("digits",),
+        ("digits", "sequences"),
         _train_flag,
     ),
     "SMNIST": DataSet(

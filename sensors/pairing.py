@@ -31,7 +31,7 @@ Assignment = Mapping[int, Mapping[str, int]]
 # Modality -> source -> when the recording began (us), on the clock of recordings made together.
 Starts = Mapping[str, Mapping[str, int]]
 
-_DECLARATIONS = {
+DECLARATIONS = {
     "label": "recordings of one label, made apart: independent of each other given the label",
     "assigned": (
         "assigned pairing: the modalities' classes have nothing to do with each other and were "
@@ -103,7 +103,7 @@ class Pairing(Sequence[MultiStream]):
     @property
     def declaration(self) -> str:
         """What kind of pairs these are, to be printed with every result on them."""
-        return _DECLARATIONS[self.by]
+        return DECLARATIONS[self.by]
 
     def placed(self, index: int) -> PairedSample:
         """One sample with where each sensor was recording in it and what was cut."""
@@ -237,8 +237,8 @@ def pair(
         If nothing pairs, labels do not mean the same, sources are not unique, or a start is
         missing.
     """
-    if by not in _DECLARATIONS:
-        raise DataError(f"by must be one of {sorted(_DECLARATIONS)}, got {by!r}")
+    if by not in DECLARATIONS:
+        raise DataError(f"by must be one of {sorted(DECLARATIONS)}, got {by!r}")
     if not recordings:
         raise DataError("recordings must hold at least one modality, got none")
     for name, given, owner in (
@@ -263,6 +263,52 @@ def pair(
     # Those without a label were not drawn.
     labels = tuple(label for label in (first[p[0]] for p in pairs) if label is not None)
     return Pairing(by, recordings, tuple(pairs), labels, clock, seed, assignment, starts_us)
+
+
+def assign(
+    recordings: Mapping[str, RecordedSet], assignment: Assignment | None = None
+) -> tuple[dict[str, RecordedSet], Assignment]:
+    """Sets whose labels are the joint classes of an assignment, so that they pair by label.
+
+    Parameters
+    ----------
+    recordings : mapping of modality to RecordedSet
+    assignment : mapping of joint class to modality to label, optional
+        By default as in `pair`, by="assigned". Classes that are in none stay out.
+
+    Returns
+    -------
+    recordings : dict of modality to RecordedSet
+        Of one label space; a class is named by all of its parts.
+    assignment : mapping
+        To be used for the other splits too.
+
+    Raises
+    ------
+    DataError
+        If the assignment does not name every modality or is not one to one.
+    """
+    chosen = assignment or _in_order(recordings)
+    labels = _assigned(recordings, chosen)
+    names = tuple(
+        " + ".join(_class_name(recordings[name], label) for name, label in chosen[joint].items())
+        for joint in sorted(chosen)
+    )
+    space = "joint classes of " + " and ".join(items.name for items in recordings.values())
+    joint_sets = {
+        name: replace(
+            items,
+            label_space=space,
+            class_names=names,
+            entries=tuple(
+                replace(entry, label=joint)
+                for entry, joint in zip(items.entries, labels[name], strict=True)
+                if joint is not None
+            ),
+        )
+        for name, items in recordings.items()
+    }
+    return joint_sets, chosen
 
 
 def _labels(recordings: Recordings) -> dict[str, list[int | None]]:
