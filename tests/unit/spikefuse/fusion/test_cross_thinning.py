@@ -58,8 +58,9 @@ def test_delayed_synapses_cost_what_their_events_cost() -> None:
 @pytest.mark.parametrize("window", ["gaussian", "exponential"])
 def test_each_side_of_a_window_costs_what_its_own_events_cost(window: str, which: str) -> None:
     torch.manual_seed(0)
-    unit = CoincidenceWindow(N, N, 64, 1.0, window=window, delay_max_ms=8.0, width_max_ms=8.0)
-    unit.eval()
+    unit = CoincidenceWindow(
+        N, N, 256, 1.0, window=window, delay_max_ms=2.0, width_ms=(1.0, 2.0), width_max_ms=2.0
+    ).eval()
     none = events_at(0.0)
 
     def run(events: SpikeBatch) -> object:
