@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 data = typer.Typer(
     name="data",
-    help="Event files (info, convert, play) and public data sets (list, download).",
+    help="Event files (info, convert, play) and public data sets (list, download, gallery).",
     no_args_is_help=True,
     rich_markup_mode=None,
 )

@@ -43,3 +43,19 @@ def download(
         raise ConfigError(f"NAME must be one of {sorted(DATA_SETS)}, got {name!r}")
     for part in DATA_SETS[name].parts:
         typer.echo(open_set(name, root, part, download_missing=True).describe())
+
+
+@data.command()
+def gallery(
+    out: Annotated[Path, typer.Argument(help="Folder for the pictures.")],
+    root: Annotated[
+        Path, typer.Option("--root", help="With NMNIST/ (mnist_frames.npz too) and FSDD/.")
+    ] = Path("data"),
+    index: Annotated[int, typer.Option("--index", help="Number of the N-MNIST recording.")] = 8,
+    word: Annotated[str, typer.Option("--word", help="Spoken digit.")] = "7_jackson_0.wav",
+) -> None:
+    """Draw a digit simulated and recorded, a word in three cochleas, and damaged recordings."""
+    from experiments.gallery import draw_gallery
+
+    for path in draw_gallery(root, out, index, word):
+        typer.echo(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,6 +38,9 @@ class CochleaParams:
         Drive below which a channel stays silent.
     max_rate_hz : float
         Upper limit of a channel's rate (refractoriness).
+    gain : float, optional
+        Factor before the filters in place of ``level_rms``, the same for every utterance, so that
+        nothing looks ahead; see `fixed_gain`.
     """
 
     n_channels: int = 64
@@ -48,6 +52,7 @@ class CochleaParams:
     spikes_per_unit_s: float = 2500.0
     rest: float = 0.06
     max_rate_hz: float = 500.0
+    gain: float | None = None
 
 
 class Cochlea:
@@ -86,6 +91,8 @@ class Cochlea:
         for name in ("level_rms", "compression", "envelope_hz", "spikes_per_unit_s", "max_rate_hz"):
             if not getattr(p, name) > 0:
                 raise ValueError(f"{name} must be positive, got {getattr(p, name)}")
+        if p.gain is not None and not 0 < p.gain < np.inf:
+            raise ValueError(f"gain must be positive and finite, or None, got {p.gain}")
 
     @property
     def center_frequencies_hz(self) -> FloatArray:
@@ -104,7 +111,7 @@ class Cochlea:
         Parameters
         ----------
         wave : float array [n]
-            Samples; the level is normalised.
+            Samples; the level is normalised unless ``gain`` is given.
         sample_rate : int
             In hertz.
         modality : str
@@ -146,7 +153,9 @@ class Cochlea:
                 f"{p.f_max_hz:g} Hz"
             )
         rms = float(np.sqrt(np.mean(samples**2)))
-        if rms > 0:
+        if p.gain is not None:
+            samples = samples * p.gain
+        elif rms > 0:
             samples = samples * (p.level_rms / rms)
         decay = float(np.exp(-2 * np.pi * p.envelope_hz / sample_rate))
         moved = self._basilar(samples, sample_rate)
@@ -204,6 +213,27 @@ class Cochlea:
         spectrum *= rfft(samples, size)
         moved: FloatArray = irfft(spectrum, size)[:, : len(samples)]
         return moved
+
+
+def fixed_gain(waves: Iterable[np.ndarray[Any, Any]], level_rms: float = 0.1) -> float:
+    """The gain that brings the median utterance of a training set to a level.
+
+    Parameters
+    ----------
+    waves : iterable of float arrays [n]
+        Of the training split alone; silent ones are passed over.
+    level_rms : float
+
+    Raises
+    ------
+    DataError
+        If no waveform has any sound.
+    """
+    levels = [float(np.sqrt(np.mean(_checked(wave) ** 2))) for wave in waves]
+    heard = [level for level in levels if level > 0]
+    if not heard:
+        raise DataError("waves must hold a sound, got none")
+    return level_rms / float(np.median(heard))
 
 
 def _cascade(pole: ComplexArray, delay: ComplexArray) -> ComplexArray:

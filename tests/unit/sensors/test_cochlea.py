@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sensors.cochlea import Cochlea, CochleaParams
+from sensors.cochlea import Cochlea, CochleaParams, fixed_gain
 from spikefuse.errors import DataError
 
 
@@ -103,3 +103,31 @@ def test_the_bank_equals_the_recursion_it_stands_for(rng, rate: int) -> None:
         np.testing.assert_allclose(
             cochlea.drive(wave, rate)[channel], envelope**p.compression, atol=1e-4
         )
+
+
+def test_a_fixed_gain_does_not_look_ahead() -> None:
+    rng = np.random.default_rng(4)
+    wave = 0.05 * rng.standard_normal(4000)
+    louder = np.concatenate([wave, 20 * wave])  # what follows is much louder
+    fixed = Cochlea(CochleaParams(gain=2.0))
+    first, with_more = fixed.encode(wave, 8000), fixed.encode(louder, 8000)
+    # The transform over another length rounds otherwise: a spike may move by one sample.
+    early = with_more.events[with_more.events["t"] < 490_000]
+    kept = first.events[first.events["t"] < 490_000]
+    assert abs(len(early) - len(kept)) <= 2
+    normalised = Cochlea(CochleaParams())
+    quieter = normalised.encode(louder, 8000).events
+    assert (quieter["t"] < 490_000).sum() < 0.7 * (
+        normalised.encode(wave, 8000).events["t"] < 490_000
+    ).sum()
+
+
+def test_a_fixed_gain_is_that_of_the_median_utterance() -> None:
+    waves = [np.full(10, level) for level in (0.01, 0.05, 0.4)]
+    assert fixed_gain([*waves, np.zeros(10)], level_rms=0.1) == pytest.approx(2.0)
+    same = Cochlea(CochleaParams(gain=2.0)).drive(waves[1], 8000)
+    np.testing.assert_allclose(same, Cochlea(CochleaParams()).drive(waves[1], 8000), atol=1e-12)
+    with pytest.raises(DataError, match="waves must hold a sound"):
+        fixed_gain([np.zeros(5)])
+    with pytest.raises(ValueError, match="gain must be positive"):
+        Cochlea(CochleaParams(gain=-1.0))

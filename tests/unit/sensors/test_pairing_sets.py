@@ -14,7 +14,7 @@ from sensors.clock import ClockPolicy, ModalityClock
 from sensors.cochlea import CochleaParams
 from sensors.data_sets import DIGITS, open_set
 from sensors.paired import build_manifest, check_disjoint, pair_by_label
-from sensors.pairing import Pairing, pair
+from sensors.pairing import Pairing, assign, pair
 from sensors.recorded import Entry, RecordedSet
 from sensors.recordings import Recording
 from sensors.sound_set import open_lip_audio
@@ -283,3 +283,28 @@ def test_dvs_lip_with_its_own_audio(tmp_path: Path, rng: np.random.Generator) ->
         open_lip_audio(tmp_path / "sound", "test")
     with pytest.raises(DataError, match="part must be 'train' or 'test', got 'all'"):
         open_lip_audio(tmp_path, "all")
+
+
+def test_assigned_sets_pair_by_label_as_the_assignment_does() -> None:
+    gestures = recorded("DVSGesture", [0, 2, 2, 5], "vision", "gestures", tuple("abcdef"))
+    words = recorded("SSC", [9, 3, 3, 9, 7, 1], "audio", "words", tuple("0123456789"))
+    sets = {"vision": gestures, "audio": words}
+    joint, assignment = assign(sets)
+    # Word 9 is in no class: its recordings are gone, the others keep their order.
+    assert [e.source for e in joint["audio"].entries] == ["SSC/1", "SSC/2", "SSC/4", "SSC/5"]
+    by_name = {
+        (gestures.entries[v].source, words.entries[a].source)
+        for v, a in pair(sets, by="assigned", seed=3).pairs
+    }
+    again = {
+        (joint["vision"].entries[v].source, joint["audio"].entries[a].source)
+        for v, a in pair(joint, seed=3).pairs
+    }
+    assert len(again) == len(by_name)
+    assert {v for v, _ in again} == {v for v, _ in by_name}
+    assert joint["vision"].class_names == joint["audio"].class_names == ("a + 1", "c + 3", "f + 7")
+    # The same assignment for another split, in which a word is missing.
+    other = {"vision": gestures, "audio": words.select([1, 2])}
+    relabelled, same = assign(other, assignment)
+    assert same is assignment
+    assert {e.label for e in relabelled["audio"].entries} == {1}

@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 import pytest
 
-from sensors.data_sets import DIGITS, open_set
+from sensors.data_sets import DIGITS, digit_sequence, open_set
 from sensors.pairing import pair
 from spikefuse.errors import DataError, EventError
 
@@ -264,3 +264,30 @@ def test_pairs_with_vision_sets(tmp_path: Path) -> None:
         "0": {"vision": "Hand clapping", "audio": "word2"},
         "1": {"vision": "Other gestures", "audio": "word30"},
     }
+
+
+def test_strings_of_digits_are_listed_on_request(tmp_path: Path) -> None:
+    names = ["ab-0-a-7", "ab-0-a-o1z", "cd-0-b-42", "cd-0-b-z"]
+    write_tidigits(tmp_path, names)
+    assert [e.source for e in open_set("NTIDIGITS18", tmp_path).entries] == [
+        "train/ab-0-a-7",
+        "train/cd-0-b-z",
+    ]
+    strings = open_set("NTIDIGITS18", tmp_path, sequences=True)
+    assert strings.class_names == ("7", "z", "42", "o1z")
+    assert [strings.class_names[e.label] for e in strings.entries] == ["7", "o1z", "42", "z"]
+    assert [digit_sequence(strings.class_names[e.label]) for e in strings.entries] == [
+        (7,),
+        (0, 1, 0),
+        (4, 2),
+        (0,),
+    ]
+    merged = open_set("NTIDIGITS18", tmp_path, sequences=True, digits=True)
+    assert merged.class_names == ("0", "7", "42", "010")
+    assert merged.label_space != strings.label_space
+    single = open_set("NTIDIGITS18", tmp_path, digits=True)
+    with pytest.raises(DataError, match="must mean the same"):
+        pair({"audio": merged, "other": single})
+    np.testing.assert_array_equal(strings[3].stream.events, single[1].stream.events)
+    with pytest.raises(DataError, match="class_name must be a string of"):
+        digit_sequence("4x")
