@@ -60,7 +60,9 @@ class CrossSynapseFusion(FusionOperator):
     pairs : sequence of str, optional
         Directions such as ``("vision>audio",)``; all by default.
     delay_max_ms : float
-        Delays start uniform in ``[0, delay_max_ms]`` and stay in it.
+        Delays stay in ``[0, delay_max_ms]``.
+    start_ms : float, optional
+        They start uniform in ``[0, start_ms]``; ``delay_max_ms`` by default.
     learn_delays : bool
     groups : "edge", "target", "source" or "all"
         What shares a delay.
@@ -87,6 +89,7 @@ class CrossSynapseFusion(FusionOperator):
         lif: LIFParams | None = None,
         pairs: Sequence[str] | None = None,
         delay_max_ms: float = 64.0,
+        start_ms: float | None = None,
         learn_delays: bool = True,
         groups: Groups = "edge",
         density: float = 0.25,
@@ -117,6 +120,7 @@ class CrossSynapseFusion(FusionOperator):
                 self.sizes[target],
                 dt_ms,
                 delay_max_ms=delay_max_ms,
+                start_ms=start_ms,
                 fan=Fan.random_out(
                     self.n_in[source],
                     self.sizes[target],

@@ -74,7 +74,9 @@ class CrossSynapses(nn.Module):
     n_in, n_out : int
     dt_ms : float
     delay_max_ms : float
-        Delays start uniform in ``[0, delay_max_ms]`` and stay in it.
+        Delays stay in ``[0, delay_max_ms]``.
+    start_ms : float, optional
+        They start uniform in ``[0, start_ms]``; ``delay_max_ms`` by default.
     fan_in : int, optional
         Different inputs that each neuron hears; all of them by default.
     groups : "edge", "target", "source" or "all"
@@ -117,6 +119,7 @@ class CrossSynapses(nn.Module):
         dt_ms: float,
         *,
         delay_max_ms: float = 64.0,
+        start_ms: float | None = None,
         fan_in: int | None = None,
         groups: Groups = "edge",
         learn_delays: bool = True,
@@ -129,6 +132,9 @@ class CrossSynapses(nn.Module):
             raise ValueError(
                 f"delay_max_ms must be >= 0 and dt_ms positive, got {delay_max_ms} and {dt_ms}"
             )
+        widest = delay_max_ms if start_ms is None else start_ms
+        if not 0 <= widest <= delay_max_ms:
+            raise ValueError(f"start_ms must lie in [0, {delay_max_ms}], got {start_ms}")
         if not min(sigma_ms) > 0:
             raise ValueError(f"sigma_ms must be two positive widths, got {sigma_ms}")
         edges = Fan.random(n_in, n_out, n_in if fan_in is None else fan_in) if fan is None else fan
@@ -145,7 +151,7 @@ class CrossSynapses(nn.Module):
         self.register_buffer("anneal", torch.ones(()))
         heard = max(1.0, edges.n_edges / max(n_out, 1))
         self.weight = nn.Parameter(torch.randn(edges.n_edges) * (gain / heard**0.5))
-        start = torch.rand(n_groups) * (delay_max_ms / DELAY_UNIT_MS)
+        start = torch.rand(n_groups) * (widest / DELAY_UNIT_MS)
         self.delay = nn.Parameter(start, requires_grad=learn_delays)
 
     @property

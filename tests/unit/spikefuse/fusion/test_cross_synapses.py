@@ -128,7 +128,15 @@ def test_fans_of_equal_fan_out() -> None:
     assert len(pairs.unique()) == fan.n_edges == 180
 
 
+def test_delays_start_where_asked() -> None:
+    near = CrossSynapses(20, 30, 1.0, delay_max_ms=60.0, start_ms=6.0).delays_ms()
+    assert 4.0 < float(near.max()) <= 6.0
+    assert float(CrossSynapses(20, 30, 1.0, delay_max_ms=60.0).delays_ms().max()) > 50.0
+
+
 def test_refusals() -> None:
+    with pytest.raises(ValueError, match=r"start_ms must lie in \[0, 10\.0\], got 11\.0"):
+        CrossSynapses(2, 2, 1.0, delay_max_ms=10.0, start_ms=11.0)
     with pytest.raises(ValueError, match=r"fan_out must lie in \[1, 2\], got 3"):
         Fan.random_out(2, 2, 3)
     with pytest.raises(ValueError, match="delay_max_ms must be >= 0 and dt_ms positive"):
