@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from spikefuse.kernels.cross import cross_currents
@@ -22,9 +23,11 @@ _LEAST_ROOM_STEPS = 2
 # Taps this many widths away from the delay weigh under 1e-3 of the nearest one.
 _REACH = 4.0
 _LEAST_SIGMA = 0.5
+# Shares of training after which the width stays, and the forward pass takes whole delays.
+_NARROW, _WHOLE = 0.75, 0.9
 
 
-def annealed(fraction: float, start: float, end: float, until: float = 0.75) -> float:
+def annealed(fraction: float, start: float, end: float, until: float = _NARROW) -> float:
     """Geometric from ``start`` at 0 to ``end`` at ``until``, and constant from there."""
     done = min(1.0, max(0.0, fraction) / until)
     return float(start * (end / start) ** done)
@@ -66,8 +69,9 @@ class CrossSynapses(nn.Module):
     .. math:: y_{t,j} = \sum_{i \to j} w_{ij} \sum_k K_k(d_{ij}, \sigma)\, s_{t-k,i}
 
     In training mode the delay is a Gaussian over whole lags, whose width :math:`\sigma` falls from
-    wide to narrow (`set_anneal`); in evaluation mode it is the nearest whole number of steps, and
-    an event costs its fan-out.
+    wide to narrow (`set_anneal`). In the last tenth of training the forward pass takes the
+    nearest whole number of steps and only the gradient the Gaussian. In evaluation mode delays are
+    whole, and an event costs its fan-out.
 
     Parameters
     ----------
@@ -216,6 +220,10 @@ class CrossSynapses(nn.Module):
         held = self.delay + (self.delay.detach().clamp(0, most) - self.delay.detach())
         steps = held * (DELAY_UNIT_MS / self.dt_ms)
         taps, first = gaussian_taps(steps, self.sigma_steps(), self.span)
+        if float(self.anneal) > _WHOLE - 1e-6:  # a buffer of float32
+            # Half a step of blur is more than weights tuned on it bear to lose at inference.
+            whole = F.one_hot(steps.detach().round().long() - first.long(), taps.shape[1])
+            taps = whole.to(taps.dtype) + (taps - taps.detach())
         return self.weight[:, None] * taps[self.group], first[self.group]
 
     def rounded(self) -> tuple[Tensor, Tensor]:

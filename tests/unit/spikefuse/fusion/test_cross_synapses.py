@@ -73,6 +73,20 @@ def test_training_and_rounded_paths_deliver_the_same_charge() -> None:
     torch.testing.assert_close(spread, rounded)
 
 
+def test_at_the_end_of_training_the_forward_pass_is_the_one_of_inference() -> None:
+    layer = layer_of()
+    x = (torch.rand(50, 2, 4) < 0.2).float()
+    rounded = layer.eval()(x)[0]
+    layer.train().set_anneal(0.89)
+    assert not torch.allclose(layer(x)[0], rounded)
+    layer.set_anneal(0.9)
+    settled = layer(x)[0]
+    torch.testing.assert_close(settled, rounded)
+    # The delay keeps the gradient of the Gaussian.
+    (settled * torch.randn(50, 2, 3)).sum().backward()
+    assert float(layer.delay.grad.abs().max()) > 0
+
+
 @pytest.mark.parametrize("train", [False, True])
 def test_in_pieces_as_in_one(train) -> None:
     layer = layer_of().train(train)
