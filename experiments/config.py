@@ -347,9 +347,27 @@ def _check_sets(config: Config) -> None:
                 f'data.source must be "sets" to use data.vision or data.audio, got {data.source!r}'
             )
         return
+    if data.test_root:
+        raise ConfigError(
+            f'data.test_root must be empty with data.source "sets", got {data.test_root!r}'
+        )
+    if (data.test_speaker or data.validation_speaker) and data.audio.name != "wav":
+        raise ConfigError(
+            "data.test_speaker and data.validation_speaker must be empty unless data.audio.name is "
+            f'"wav", got {data.test_speaker or data.validation_speaker!r}; data.fold rotates'
+        )
+    if data.pairing == "source" and config.train.partners != 1:
+        raise ConfigError(
+            'train.partners must be 1 with data.pairing "source": a recording has one partner, got '
+            f"{config.train.partners}"
+        )
     present = [key for key, (part, _) in named.items() if part.name]
     if not present:
         raise ConfigError("data.vision.name or data.audio.name must name a data set, got neither")
+    if len(present) == 1 and data.pairing != "label":
+        raise ConfigError(
+            f'data.pairing must be "label" with {present[0]} alone, got {data.pairing!r}'
+        )
     allowed = ("snn", "dense") if len(present) == 1 else None
     if allowed and not set(config.models) <= {*allowed, f"snn_{present[0]}"}:
         raise ConfigError(

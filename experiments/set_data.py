@@ -43,7 +43,7 @@ class Opened:
     described : dict of modality to one line for each part
     notes : list of str
     cache_hit : bool
-        Whether every stream was in the cache before.
+        Whether the cache knew every set before.
     """
 
     splits: Splits

@@ -220,3 +220,13 @@ def test_refusals_say_what_to_do(root: Path, tmp_path: Path) -> None:
         configured("nmnist_wav", root, "data.audio.digits=true")
     with pytest.raises(ConfigError, match=r'must be "sets" to use data.vision'):
         load_config("demo", ["data.vision.name=NMNIST"])
+    for recipe, override, message in (
+        ("nmnist_shd", "data.test_root=x", 'data.test_root must be empty with data.source "sets"'),
+        ("nmnist_shd", "data.test_speaker=ann", "must be empty unless data.audio.name is"),
+        ("dvslip_audio", "train.partners=2", "train.partners must be 1"),
+        ("nmnist", "data.pairing=assigned", 'data.pairing must be "label" with vision alone'),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            configured(recipe, root, override)
+    with pytest.raises(ConfigError, match="must be of two data sets"):
+        load_data(configured("nmnist_wav", root, "data.pairing=assigned").data)
