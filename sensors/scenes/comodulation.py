@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import lgamma
 from typing import Any
 
 import numpy as np
 
 from sensors.scenes.grid import Drawn, GridScene, Slices, Trains
-from sensors.scenes.observers import log_sum_exp
 from spikefuse._types import FloatArray, Int64Array
-from spikefuse.events import MultiStream
 
 _NAMES = ("vision", "audio")
 _N_STATES = 3  # first group active, second group active, neither
@@ -80,8 +79,17 @@ class ComodulationScene(GridScene[ComodulationParams]):
     or neither. All states are equally frequent in each modality whatever the class; only how they
     meet tells it (`joint_states`). A gap of silence may follow each step.
 
-    The ideal observer sums over the joint states of every step,
-    :math:`\log L_y = \sum_i \log \sum_{a b} J_y(a, b)\, p(v_i | a)\, p(a_i | b)`, exactly.
+    Beyond [1]_, the sound is balanced: within a sample, its two groups are active in equally many
+    steps. Without that, counts of the whole sample tell something, for the two modalities' counts
+    vary together in one class and against each other in the other. With it, the classes are one
+    law with the sound's groups exchanged, and no count notices that.
+
+    The ideal observer sums over all balanced sequences of joint states,
+
+    .. math:: L_y = \sum_{s : D(s) = 0} \prod_i \sum_a J_y(a, s_i)\, p(v_i | a)\, p(a_i | s_i),
+
+    with :math:`D` the difference of the groups' active steps: the constant term of a polynomial,
+    found exactly by a discrete Fourier transform over :math:`D`.
 
     References
     ----------
@@ -120,14 +128,17 @@ class ComodulationScene(GridScene[ComodulationParams]):
     @property
     def n_uniforms(self) -> int:
         p = self.params
-        return 1 + p.n_steps + 2 * 2 * p.n_steps * p.step_ms * 2 * p.n_fibres
+        return 2 + 2 * p.n_steps + 2 * 2 * p.n_steps * p.step_ms * 2 * p.n_fibres
 
     def generate(self, uniforms: FloatArray) -> Drawn:
         p, cut = self.params, Slices(uniforms)
         labels = cut.choose(2)
-        edges = self._joint.reshape(2, -1).cumsum(axis=1)[:, :-1]
-        pairs = (cut.take(p.n_steps)[..., None] >= edges[labels][:, None]).sum(axis=-1)
-        states = dict(zip(_NAMES, np.divmod(pairs, _N_STATES), strict=True))
+        audio = self._balanced(cut.take(1), cut.take(p.n_steps))
+        # Given the sound's state, vision's in the same step; the sound's are equally frequent.
+        edges = (self._joint * _N_STATES).cumsum(axis=1)[:, :-1]
+        edges = edges[labels[:, None], :, audio]  # [B, step, 2]
+        vision = (cut.take(p.n_steps)[..., None] >= edges).sum(axis=-1)
+        states = {"vision": vision, "audio": audio}
         evoked, noise = {}, {}
         for name, state in states.items():
             shape = (p.n_steps, p.step_ms, 2, p.n_fibres)
@@ -138,6 +149,20 @@ class ComodulationScene(GridScene[ComodulationParams]):
             noise[name] = self._with_gaps(cut.take(*shape) < self._p_low)
         return Drawn(labels, np.zeros(len(labels)), evoked, noise, states)
 
+    def _balanced(self, of_count: FloatArray, of_order: FloatArray) -> Int64Array:
+        """Audio states ``[B, step]``: independent ones, given that both groups are as often on."""
+        p = self.params
+        most = p.n_steps // 2
+        k = np.arange(most + 1)
+        log_ways = np.array(
+            [lgamma(p.n_steps + 1) - 2 * lgamma(n + 1) - lgamma(p.n_steps - 2 * n + 1) for n in k]
+        )
+        ways = np.exp(log_ways - log_ways.max())
+        active = np.searchsorted((ways / ways.sum()).cumsum()[:-1], of_count, side="right")
+        rank = of_order.argsort(axis=1).argsort(axis=1)
+        states: Int64Array = np.where(rank < active, 0, np.where(rank < 2 * active, 1, 2))
+        return states
+
     def _with_gaps(self, spikes: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         """``[B, step, step_ms, group, fibre]`` as ``[B, T, N]``, silent in the gaps."""
         p = self.params
@@ -146,11 +171,23 @@ class ComodulationScene(GridScene[ComodulationParams]):
 
     def log_likelihood(self, trains: Trains, conditions: FloatArray) -> FloatArray:
         vision, audio = (self._state_log_likelihood(trains[name]) for name in _NAMES)
-        both = vision[..., :, None] + audio[..., None, :]
-        per_class = [
-            log_sum_exp(both + np.log(np.maximum(j, 1e-300)), (-2, -1)) for j in self._joint
-        ]
-        return np.stack(per_class, axis=-1).sum(axis=1)
+        top = vision.max(axis=-1, keepdims=True)
+        given_vision = np.einsum("bia,yac->byic", np.exp(vision - top), self._joint)
+        terms = np.log(given_vision) + audio[:, None]  # [B, class, step, audio state]
+        scale = terms.max(axis=-1, keepdims=True)
+        first, second, neither = np.moveaxis(np.exp(terms - scale), -1, 0)
+        # The polynomial at roots of unity; its constant term is their mean. Half of them will do,
+        # as the others are conjugates.
+        n_roots = 2 * self.params.n_steps + 1
+        constant = np.ones(first.shape[:2])
+        for turn in 2 * np.pi * np.arange(1, self.params.n_steps + 1) / n_roots:
+            at_root = neither + (first + second) * np.cos(turn)
+            values = at_root + 1j * (first - second) * np.sin(turn)
+            whole = neither + first + second
+            constant += 2 * (values / whole).prod(axis=-1).real
+        log_whole = np.log(neither + first + second).sum(axis=-1)
+        constant = np.maximum(constant / n_roots, 1e-14)
+        return np.asarray(np.log(constant) + log_whole + scale.sum(axis=(-2, -1)))
 
     def _state_log_likelihood(self, train: np.ndarray[Any, Any]) -> FloatArray:
         """Of each state in each step, up to a constant, ``[B, step, 3]``."""
@@ -167,8 +204,3 @@ class ComodulationScene(GridScene[ComodulationParams]):
         p = self.params
         starts = np.arange(p.n_steps) * (p.step_ms + p.gap_ms)
         return {name: (starts, drawn.latent[name][row].astype(np.int64)) for name in _NAMES}
-
-    def render(self, sample: Any) -> MultiStream:
-        from sensors.scenes.rendering import render_patches
-
-        return render_patches(self, sample, jump=False).stream

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -26,6 +26,9 @@ from sensors.scenes.base import (
 )
 from spikefuse._types import BoolArray, FloatArray, Int64Array
 from spikefuse.events import MultiStream
+
+if TYPE_CHECKING:
+    from sensors.scenes.rendering import Rendered
 
 Trains = Mapping[str, np.ndarray[Any, Any]]
 
@@ -60,10 +63,14 @@ class Drawn:
 class GridScene(Scene[Params]):
     """A scene whose bare trains are Bernoulli in steps of 1 ms.
 
-    A subclass says how many uniform numbers a sample takes, what it makes of them, and the class
-    likelihoods. By default the additive observer knows nothing, which is exact where each modality
-    has the same law in every class.
+    A subclass says how many uniform numbers a sample takes, what it makes of them, the class
+    likelihoods, and how it is shown (see `sensors.scenes.rendering.render_patches`). By default
+    the additive observer knows nothing, which is exact where each modality has the same law in
+    every class.
     """
+
+    jump: bool = False
+    ball: bool = False
 
     @property
     @abstractmethod
@@ -127,6 +134,15 @@ class GridScene(Scene[Params]):
             nothing,
         )
         return replace(batch, ideal=self.ideal(batch), additive=self.additive(batch))
+
+    def render(self, sample: SceneSample) -> MultiStream:
+        return self.render_with_truth(sample).stream
+
+    def render_with_truth(self, sample: SceneSample) -> Rendered:
+        """The same sample through the sensors, with what each stimulus evoked."""
+        from sensors.scenes.rendering import render_patches
+
+        return render_patches(self, sample, self.jump, self.ball)
 
     def ideal(self, batch: SceneBatch) -> Tensor:
         return _scored(self.log_likelihood(*_arrays(batch)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -11,7 +11,6 @@ from sensors.scenes.base import STEP_US
 from sensors.scenes.grid import Drawn, GridScene, Slices, Trains
 from sensors.scenes.observers import displaced, evoked_ratio, jitter_law, log_sum_exp
 from spikefuse._types import FloatArray, Int64Array
-from spikefuse.events import MultiStream
 
 _NAMES = ("vision", "audio")
 APART, IN_SYNC = 0, 1
@@ -92,6 +91,8 @@ class OnsetScene(GridScene[OnsetParams]):
     :math:`t_a - t_v` is itself a sum: it takes a clock rather than fusion.
     """
 
+    ball = True
+
     def __init__(self, params: OnsetParams | None = None) -> None:
         super().__init__(params if params is not None else OnsetParams())
         self.name = "s1" if self.params.task == "synchrony" else "s1_order"
@@ -167,8 +168,3 @@ class OnsetScene(GridScene[OnsetParams]):
 
     def offset_us(self, drawn: Drawn, row: int) -> dict[str, int]:
         return {"vision": 0, "audio": int(drawn.latent["shift"][row]) * STEP_US}
-
-    def render(self, sample: Any) -> MultiStream:
-        from sensors.scenes.rendering import render_bounce
-
-        return render_bounce(self, sample).stream

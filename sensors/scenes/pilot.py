@@ -1,4 +1,4 @@
-"""The pilot that set the scenes' difficulty: candidates and what the ideal observer makes of them."""
+"""The pilot that set the difficulty of the scenes: what was tried, and the ideal observer on it."""
 
 from __future__ import annotations
 

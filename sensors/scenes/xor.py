@@ -10,7 +10,6 @@ import numpy as np
 from sensors.scenes.grid import Drawn, GridScene, Slices, Trains
 from sensors.scenes.observers import displaced, evoked_ratio, jitter_law, log_sum_exp
 from spikefuse._types import FloatArray, Int64Array
-from spikefuse.events import MultiStream
 
 _NAMES = ("vision", "audio")
 _RULES = ("xor", "redundant", "incongruent")
@@ -223,8 +222,3 @@ class CueScene(GridScene[CueParams]):
 
     def values(self, drawn: Drawn, row: int) -> dict[str, Any]:
         return {f"{name}_cue": int(drawn.latent[name][row]) for name in _NAMES}
-
-    def render(self, sample: Any) -> MultiStream:
-        from sensors.scenes.rendering import render_patches
-
-        return render_patches(self, sample, jump=False).stream

@@ -1,0 +1,92 @@
+"""Markdown tables of what the scenes' self-tests and sensors measured."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from sensors.scenes.grid import GridScene
+from sensors.scenes.self_test import Verdict
+
+_LATENCY_SEED, _N_LATENCY = 505, 100
+
+
+def observer_table(verdicts: Sequence[Verdict]) -> str:
+    """Ideal and additive accuracy by scene and condition (bare spikes, so once a scene)."""
+    lines = [
+        "| scene | condition | samples | ideal [95 %] | ideal d' | additive |",
+        "|---|---|---|---|---|---|",
+    ]
+    seen: set[str] = set()
+    for verdict in verdicts:
+        if verdict.scene in seen:
+            continue
+        seen.add(verdict.scene)
+        for found in verdict.observers:
+            condition = f"{found.condition:g} ms" if len(verdict.observers) > 1 else ""
+            lines.append(
+                f"| {verdict.scene} | {condition} | {found.n} | {found.ideal:.3f} "
+                f"[{found.ideal_low:.3f}, {found.ideal_high:.3f}] | {found.ideal_d_prime:.2f} "
+                f"| {found.additive:.3f} |"
+            )
+    return "\n".join(lines)
+
+
+def probe_table(verdicts: Sequence[Verdict]) -> str:
+    """Every probe of every verdict, a star where it was outside the interval at first."""
+    lines = [
+        "| scene | level | what | features | classifier | accuracy | 99 % of guessing | again |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for verdict in verdicts:
+        for p in verdict.probes:
+            again = (
+                "" if p.again is None else f"{p.again:.4f} [{p.again_low:.4f}, {p.again_high:.4f}]"
+            )
+            lines.append(
+                f"| {verdict.scene} | {verdict.level} | {p.what} | {p.features} | {p.classifier} "
+                f"| {p.accuracy:.3f}{'' if p.inside else ' *'} | [{p.low:.3f}, {p.high:.3f}] "
+                f"| {again} |"
+            )
+    return "\n".join(lines)
+
+
+def latency_table(scenes: Sequence[GridScene[Any]]) -> str:
+    """First sensor event after each stimulus, over samples of a seed of their own."""
+    lines = [
+        "| scene | modality | sensor events a sample | stimuli answered | "
+        "latency 5 / 50 / 95 % (ms) |",
+        "|---|---|---|---|---|",
+    ]
+    for scene in scenes:
+        samples = [scene.draw(_LATENCY_SEED, index) for index in range(_N_LATENCY)]
+        rendered = [scene.render_with_truth(sample) for sample in samples]
+        for name in scene.modalities:
+            late = np.concatenate([one.latency_us(name) for one in rendered]) / 1000
+            asked = sum(len(one.stimulus_us[name]) for one in rendered)
+            events = np.mean([len(one.stream[name]) for one in rendered])
+            low, middle, high = np.percentile(late, [5, 50, 95])
+            lines.append(
+                f"| {scene.name} | {name} | {events:.0f} | {len(late) / asked:.3f} "
+                f"| {low:.2f} / {middle:.2f} / {high:.2f} |"
+            )
+    return "\n".join(lines)
+
+
+def replace_tables(page: str, tables: Mapping[str, str]) -> str:
+    """A page with what stands between ``<!-- NAME -->`` and ``<!-- /NAME -->`` replaced.
+
+    Raises
+    ------
+    ValueError
+        If the page lacks a mark.
+    """
+    for name, table in tables.items():
+        begin, end = f"<!-- {name} -->", f"<!-- /{name} -->"
+        if begin not in page or end not in page:
+            raise ValueError(f"page must hold {begin} and {end}, got neither or one of them")
+        before, rest = page.split(begin, 1)
+        page = f"{before}{begin}\n{table}\n{end}{rest.split(end, 1)[1]}"
+    return page
