@@ -57,7 +57,7 @@ class CoincidenceFusion(FusionOperator):
         dt_ms: float = 1.0,
         lif: LIFParams | None = None,
         pairs: Sequence[str] | None = None,
-        units: int = 16,
+        units: int = 32,
         window: Shape = "gaussian",
         delay_max_ms: float = 64.0,
         width_ms: tuple[float, float] = (2.0, 8.0),
