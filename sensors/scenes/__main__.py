@@ -7,11 +7,12 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import get_args
 
 from sensors.scenes.catalogue import SCENES, scene_by_name
 from sensors.scenes.pilot import pilot_table
 from sensors.scenes.report import latency_table, observer_table, probe_table, replace_tables
-from sensors.scenes.self_test import Verdict, self_test
+from sensors.scenes.self_test import Level, Verdict, self_test
 from spikefuse.atomic import write_bytes
 
 
@@ -30,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         scenes = [scene_by_name(name) for name in names]
     except ValueError as error:
         parser.error(str(error))
-    levels = ("bare", "sensor") if chosen.level == "both" else (chosen.level,)
+    levels = get_args(Level) if chosen.level == "both" else (chosen.level,)
     verdicts: list[Verdict] = []
     for scene in scenes:
         for level in levels:

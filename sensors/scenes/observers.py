@@ -14,8 +14,9 @@ def jitter_law(sd_ms: float, reach_ms: int) -> FloatArray:
     if not sd_ms > 0:
         raise ValueError(f"sd_ms must be positive, got {sd_ms}")
     x = np.arange(-reach_ms, reach_ms + 1)
-    law: FloatArray = np.exp(-0.5 * (x / sd_ms) ** 2)
-    return law / law.sum()
+    bell = np.exp(-0.5 * (x / sd_ms) ** 2)
+    law: FloatArray = bell / bell.sum()
+    return law
 
 
 def displaced(uniforms: FloatArray, law: FloatArray) -> np.ndarray[Any, np.dtype[np.int64]]:

@@ -12,6 +12,7 @@ from sensors.scenes.grid import Drawn, GridScene, Slices, Trains
 from sensors.scenes.observers import displaced, evoked_ratio, jitter_law, log_sum_exp
 from spikefuse._types import FloatArray, Int64Array
 
+Task = Literal["synchrony", "order"]
 _NAMES = ("vision", "audio")
 APART, IN_SYNC = 0, 1
 SOUND_FIRST, VISION_FIRST = 0, 1
@@ -45,7 +46,7 @@ class OnsetParams:
         If a value is out of range.
     """
 
-    task: Literal["synchrony", "order"] = "synchrony"
+    task: Task = "synchrony"
     offsets_ms: tuple[int, ...] = (4, 8, 16, 32, 64, 128)
     period_ms: int = 320
     n_channels: int = 4

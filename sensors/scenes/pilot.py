@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any, get_args
 
-from sensors.scenes.base import Scene
 from sensors.scenes.comodulation import ComodulationParams, ComodulationScene
+from sensors.scenes.grid import GridScene
 from sensors.scenes.observers import accuracy
-from sensors.scenes.onset import OnsetParams, OnsetScene
+from sensors.scenes.onset import OnsetParams, OnsetScene, Task
 from sensors.scenes.which import WhichParams, WhichScene
-from sensors.scenes.xor import CueParams, CueScene
+from sensors.scenes.xor import Code, CueParams, CueScene
 
 PILOT_SEED = 9001  # no other use: neither training nor tests draw from it
 N_PILOT = 4000
 
 
-def candidates() -> Iterator[tuple[str, Scene[object]]]:
+def candidates() -> Iterator[tuple[str, GridScene[Any]]]:
     """What was tried, in order, by name of what was varied."""
-    for task in ("synchrony", "order"):
+    for task in get_args(Task):
         for p_evoke, noise_hz in ((0.75, 4.0), (0.6, 4.0), (0.6, 8.0), (0.6, 6.0), (0.5, 4.0)):
-            scene = OnsetScene(
-                OnsetParams(task=task, p_evoke=p_evoke, noise_hz=noise_hz)  # type: ignore[arg-type]
-            )
-            yield f"p_evoke {p_evoke}, noise {noise_hz:g} Hz", scene  # type: ignore[misc]
+            scene = OnsetScene(OnsetParams(task=task, p_evoke=p_evoke, noise_hz=noise_hz))
+            yield f"p_evoke {p_evoke}, noise {noise_hz:g} Hz", scene
     for inserted_hz, p_drop, jitter_ms in (
         (6.0, 0.2, 3.0),
         (10.0, 0.2, 3.0),
@@ -32,16 +31,14 @@ def candidates() -> Iterator[tuple[str, Scene[object]]]:
     ):
         which = WhichParams(inserted_hz=inserted_hz, p_drop=p_drop, jitter_ms=jitter_ms)
         name = f"inserted {inserted_hz:g} Hz, drop {p_drop}, jitter {jitter_ms:g} ms"
-        yield name, WhichScene(which)  # type: ignore[misc]
+        yield name, WhichScene(which)
     for coupling in (0.045, 0.055, 0.065):
         yield (
             f"coupling {coupling}",
-            ComodulationScene(  # type: ignore[misc]
-                ComodulationParams(coupling=coupling)
-            ),
+            ComodulationScene(ComodulationParams(coupling=coupling)),
         )
-    for code in ("order", "rate"):
-        yield f"code {code}", CueScene(CueParams(code=code))  # type: ignore[arg-type,misc]
+    for code in get_args(Code):
+        yield f"code {code}", CueScene(CueParams(code=code))
 
 
 def pilot_table(n: int = N_PILOT, seed: int = PILOT_SEED) -> str:
@@ -64,11 +61,11 @@ def pilot_table(n: int = N_PILOT, seed: int = PILOT_SEED) -> str:
     return "\n".join(lines)
 
 
-def _is_default(scene: Scene[object]) -> bool:
+def _is_default(scene: GridScene[Any]) -> bool:
     """Whether the parameters are the scene's own but for the task or code."""
     p = scene.params
     if isinstance(p, OnsetParams):
         return p == OnsetParams(task=p.task)
     if isinstance(p, CueParams):
         return p == CueParams(code=p.code)
-    return p == type(p)()
+    return bool(p == type(p)())

@@ -141,7 +141,7 @@ def patch_masks(n_patches: int, jump: bool) -> tuple[BoolArray, BoolArray]:
     if cell < 3:
         raise ValueError(f"n_patches must be at most {(SIDE_PX // 3) ** 2}, got {n_patches}")
     side = max(cell // 2, 2)
-    step = min(side, cell - side - 1) if jump else 0
+    step = min(side, cell - side) if jump else 0
     before = np.zeros((n_patches, SIDE_PX, SIDE_PX), np.bool_)
     after = before.copy()
     for n in range(n_patches):

@@ -126,11 +126,12 @@ class WhichScene(GridScene[WhichParams]):
         pauses = (2 * p.reach_ms + 1) * np.arange(p.n_events)
         steps = p.reach_ms + pauses + free.astype(np.int64)  # [B, object, event]
         # Sources are numbered by step, then by object.
-        order = (steps * p.n_objects + np.arange(p.n_objects)[:, None]).reshape(len(labels), -1)
+        order = steps * p.n_objects + np.arange(p.n_objects)[:, None]
+        order = order.reshape(len(labels), p.n_objects * p.n_events)
         rank = order.argsort(axis=1).argsort(axis=1).reshape(steps.shape)
-        batch, objects, _ = np.indices(steps.shape)
+        rows, objects, _ = np.indices(steps.shape)
         vision = np.zeros((len(labels), p.duration_ms, p.n_objects), np.int16)
-        vision[batch, steps, objects] = 1 + rank
+        vision[rows, steps, objects] = 1 + rank
         sound = steps[np.arange(len(labels)), labels]
         heard = cut.take(p.n_fibres, p.n_events) >= p.p_drop
         late = displaced(cut.take(p.n_fibres, p.n_events), self._law)

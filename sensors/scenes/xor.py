@@ -11,6 +11,7 @@ from sensors.scenes.grid import Drawn, GridScene, Slices, Trains
 from sensors.scenes.observers import displaced, evoked_ratio, jitter_law, log_sum_exp
 from spikefuse._types import FloatArray, Int64Array
 
+Code = Literal["order", "rate"]
 _NAMES = ("vision", "audio")
 _RULES = ("xor", "redundant", "incongruent")
 
@@ -48,7 +49,7 @@ class CueParams:
     """
 
     rule: Literal["xor", "redundant", "incongruent"] = "xor"
-    code: Literal["order", "rate"] = "order"
+    code: Code = "order"
     n_fibres: int = 4
     n_pairs: int = 5
     spacing_ms: int = 24
@@ -136,7 +137,8 @@ class CueScene(GridScene[CueParams]):
         p = self.params
         first = p.reach_ms + start[:, None] + p.spacing_ms * np.arange(p.n_pairs)
         follows = cue[:, None] != np.arange(2)
-        return first[..., None] + p.lag_ms * follows[:, None]
+        volleys: Int64Array = first[..., None] + p.lag_ms * follows[:, None]
+        return volleys
 
     def generate(self, uniforms: FloatArray) -> Drawn:
         p, cut = self.params, Slices(uniforms)
@@ -172,16 +174,19 @@ class CueScene(GridScene[CueParams]):
         p = self.params
         answers = cut.take(self.duration_ms, 2, p.n_fibres) < self._p_active
         answers &= (cue[:, None] == np.arange(2))[:, None, :, None]
-        return answers.reshape(len(cue), self.duration_ms, -1).astype(np.int16)
+        return answers.reshape(len(cue), self.duration_ms, 2 * p.n_fibres).astype(np.int16)
 
     def _cue_log_likelihood(self, train: np.ndarray[Any, Any]) -> FloatArray:
         """Of each cue and each time of the first pair, up to a constant, ``[B, 2, start]``."""
         p, groups = self.params, np.arange(2)
         if p.code == "rate":
-            counts = train.sum(axis=1, dtype=np.float64).reshape(len(train), 2, -1).sum(axis=2)
+            counts = (
+                train.sum(axis=1, dtype=np.float64).reshape(len(train), 2, p.n_fibres).sum(axis=2)
+            )
             low, high = self._p_noise, p.high_hz / 1000
             odds = np.log(high / (1 - high)) - np.log(low / (1 - low))
-            return (counts * odds)[..., None]
+            of_cue: FloatArray = (counts * odds)[..., None]
+            return of_cue
         ratio = np.log(evoked_ratio(train, self._law, p.p_evoke, self._p_noise))
         by_group = ratio.reshape(*train.shape[:2], 2, p.n_fibres).sum(axis=3)
         starts = np.arange(p.spacing_ms - 2 * p.reach_ms - p.lag_ms + 1)
