@@ -1,12 +1,15 @@
-"""The scenes whose answer is in how two modalities meet in time, by name."""
+"""The timed scenes by name."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
+from sensors.scenes.azimuth import AzimuthScene
 from sensors.scenes.comodulation import ComodulationScene
 from sensors.scenes.grid import GridScene
+from sensors.scenes.impact import ImpactParams, ImpactScene
+from sensors.scenes.mouth import MouthParams, MouthScene
 from sensors.scenes.onset import OnsetParams, OnsetScene
 from sensors.scenes.which import WhichScene
 from sensors.scenes.xor import CueParams, CueScene
@@ -16,6 +19,11 @@ SCENES: dict[str, Callable[[], GridScene[Any]]] = {
     "s1_order": lambda: OnsetScene(OnsetParams(task="order")),
     "s2": WhichScene,
     "s3": ComodulationScene,
+    "s4": AzimuthScene,
+    "s5": MouthScene,
+    "s5_digits": lambda: MouthScene(MouthParams(task="digits")),
+    "s6": ImpactScene,
+    "s6_presence": lambda: ImpactScene(ImpactParams(task="presence")),
     "xor": CueScene,
     "xor_rate": lambda: CueScene(CueParams(code="rate")),
     "redundant": lambda: CueScene(CueParams(rule="redundant")),

@@ -183,7 +183,7 @@ class ImpactScene(GridScene[ImpactParams]):
         """Log-likelihood of each ratio and contact given vision's first steps, ``[B, S, L]``."""
         n = self.duration_ms if until_ms is None else until_ms
         logit = self._logit_v[:, :, :n].reshape(-1, n * train.shape[2])
-        scores = train[:, :n].reshape(len(train), -1).astype(np.float32) @ logit.T
+        scores = train[:, :n].reshape(len(train), n * train.shape[2]).astype(np.float32) @ logit.T
         shape = (len(train), *self._silent_v.shape[:2])
         total: FloatArray = scores.reshape(shape) + self._silent_v[:, :, :n].sum(axis=2)
         return total

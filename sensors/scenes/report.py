@@ -54,13 +54,18 @@ def probe_table(verdicts: Sequence[Verdict]) -> str:
 
 
 def latency_table(scenes: Sequence[GridScene[Any]]) -> str:
-    """First sensor event after each stimulus, over samples of a seed of their own."""
+    """First sensor event after each stimulus, over samples of a seed of their own.
+
+    Scenes with a film and a sound of their own (S4 to S6) have no stimulus per bare spike.
+    """
     lines = [
         "| scene | modality | sensor events a sample | stimuli answered | "
         "latency 5 / 50 / 95 % (ms) |",
         "|---|---|---|---|---|",
     ]
     for scene in scenes:
+        if type(scene).render is not GridScene.render:
+            continue
         samples = [scene.draw(_LATENCY_SEED, index) for index in range(_N_LATENCY)]
         rendered = [scene.render_with_truth(sample) for sample in samples]
         for name in scene.modalities:

@@ -38,7 +38,9 @@ def test_draw_and_batch_are_the_same_samples(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_seeds_and_parameters_make_other_samples(name: str) -> None:
     scene = scene_by_name(name)
-    field = {"s2": "p_drop", "s3": "coupling"}.get(name, "noise_hz")
+    fields = {"s2": "p_drop", "s3": "coupling", "s4": "tuning_deg"}
+    fields |= {"s5": "rest_hz", "s5_digits": "rest_hz"}
+    field = fields.get(name, "noise_hz")
     changed = replace(scene.params, **{field: 1.01 * getattr(scene.params, field)})
     first = scene.batch(1, range(8))
     for other in (scene.batch(2, range(8)), type(scene)(changed).batch(1, range(8))):
