@@ -55,8 +55,18 @@ def scene_figure(picture: ScenePicture, folder: Path, name: str, n_frames: int =
     from matplotlib.figure import Figure
 
     with house_style():
-        figure = Figure(figsize=(7.0, 6.4), layout="constrained")
-        grid = figure.add_gridspec(5, n_frames, height_ratios=(1.0, 0.9, 0.9, 1.3, 1.3))
+        # Fixed margins: a labelled panel of one channel sends the constrained layout astray.
+        figure = Figure(figsize=(7.0, 6.4), layout="none")
+        grid = figure.add_gridspec(
+            5,
+            n_frames,
+            height_ratios=(0.9, 0.9, 0.9, 1.3, 1.3),
+            left=0.1,
+            right=0.98,
+            top=0.91,
+            bottom=0.12,
+            hspace=0.22,
+        )
         for k, time_us in enumerate(_frame_times(picture, n_frames)):
             frame: Any = figure.add_subplot(grid[0, k])
             at = int(np.searchsorted(picture.film_us, time_us, side="right")) - 1
@@ -80,8 +90,9 @@ def scene_figure(picture: ScenePicture, folder: Path, name: str, n_frames: int =
         axis.set_xlabel("time (ms)")
         axis.set_xlim(0, picture.bare.duration_us / 1000)
         figure.legend(
-            handles=_legend(), loc="outside lower center", ncols=5, fontsize=7, handletextpad=0.3
+            handles=_legend(), loc="lower center", ncols=5, fontsize=7, handletextpad=0.3
         )
+        figure.align_ylabels()
         figure.suptitle(picture.title, fontsize=9.5, x=0.02, ha="left")
         return save_figure(figure, folder, name, _columns(picture))
 
@@ -111,7 +122,8 @@ def _draw_bare(axis: Any, picture: ScenePicture, modality: str) -> None:
             clip_on=False,
         )
     axis.set_ylim(-0.6, top)
-    axis.yaxis.get_major_locator().set_params(integer=True, nbins=4)
+    n_channels = stream.sensor_size[0]
+    axis.set_yticks(range(0, n_channels, max(1, n_channels // 4)))
     _draw_lines(axis, picture)
 
 
