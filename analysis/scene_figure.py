@@ -89,9 +89,7 @@ def scene_figure(picture: ScenePicture, folder: Path, name: str, n_frames: int =
             axis.tick_params(labelbottom=row == 1)
         axis.set_xlabel("time (ms)")
         axis.set_xlim(0, picture.bare.duration_us / 1000)
-        figure.legend(
-            handles=_legend(), loc="lower center", ncols=5, fontsize=7, handletextpad=0.3
-        )
+        figure.legend(handles=_legend(), loc="lower center", ncols=5, fontsize=7, handletextpad=0.3)
         figure.align_ylabels()
         figure.suptitle(picture.title, fontsize=9.5, x=0.02, ha="left")
         return save_figure(figure, folder, name, _columns(picture))
