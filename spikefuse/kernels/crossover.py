@@ -8,15 +8,15 @@ from torch import Tensor
 from spikefuse.kernels import packing
 
 # Unit: one multiply-accumulate of a dense product (0.012 to 0.02 ns). A gathered weight costs 0.9
-# to 1.8 of them while a tile fits the second-level cache (2.4 when a neighbour has taken half of
-# it) and up to 6 beyond; the constants take the slower end.
-_GATHERED, _GATHERED_FAR = 1.8, 6.5
+# to 1.7 of them while a tile fits the second-level cache, 2.4 while neighbours load the machine,
+# and up to 6 beyond it.
+_GATHERED, _GATHERED_FAR = 1.6, 6.5
 _ROW_OF_TILE = 300.0  # start and end of one row's sum in one tile
 _TRANSPOSED = 1.35  # a weight gradient sorts its events first and packs what it gathers
 _CELL_READ = 15.0  # finding the events of a dense input
 _DENSE_CELL = 10.0  # a dense product also reads and packs its input
 _CELL_WRITTEN, _EVENT_WRITTEN = 15.0, 30.0  # making events dense
-_CELL_LISTED = 250.0  # finding the silent cells between the events
+_CELL_LISTED = 180.0  # finding the silent cells between the events
 _CALL, _SEARCH_CALL = 1e6, 1e6  # one call of an event kernel and of the conversion from Python
 _PROBED_ROWS = 32
 
