@@ -163,7 +163,8 @@ def test_crossover_grows_with_density_and_shrinks_with_conversion() -> None:
     assert crossover.dense_wins(cells, shape, 512, made=False)
     assert not crossover.silent_wins(int(0.6 * cells), shape, 512)
     assert crossover.silent_wins(int(0.8 * cells), shape, 512)
-    assert crossover.skips(torch.ones(50, 8, 128), 256)
+    assert crossover.skips(torch.full((50, 8, 128), 2.0), 256)
+    assert not crossover.skips(torch.ones(50, 8, 128), 256)  # nothing is silent: one sum serves all
     assert not crossover.skips(torch.zeros(50, 8, 512), 512)
     assert crossover.tiny([1, 1, 64], 64, known=True)
     assert not crossover.tiny(shape, 512, known=False)
