@@ -56,7 +56,7 @@ def scene_figure(picture: ScenePicture, folder: Path, name: str, n_frames: int =
 
     with house_style():
         # Fixed margins: a labelled panel of one channel sends the constrained layout astray.
-        figure = Figure(figsize=(7.0, 6.4), layout="none")
+        figure = Figure(figsize=(7.0, 6.4))
         grid = figure.add_gridspec(
             5,
             n_frames,

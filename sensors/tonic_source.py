@@ -55,7 +55,7 @@ class TonicReader:
         """Tonic's object of this process."""
         if self._dataset is None:
             try:
-                dataset = _offline(self.name, self.root, self.options)
+                dataset = offline(self.name, self.root, self.options)
             except DAMAGE as error:
                 raise DataError(
                     f"{self.root} must hold files as tonic.datasets.{self.name} expects them, "
@@ -141,6 +141,13 @@ def download(name: str, root: Path, options: Mapping[str, Any]) -> None:
         raise DataError(f"tonic.datasets.{name} must be able to download, got: {error}") from error
 
 
+def tonic_function(name: str) -> Any:
+    """A function of ``tonic.functional``, to compare our transforms with."""
+    import tonic.functional
+
+    return getattr(tonic.functional, name)
+
+
 def class_list(name: str) -> tuple[str, ...]:
     """The class names that Tonic keeps for a data set."""
     import tonic
@@ -177,7 +184,7 @@ def load_nmnist(root: Path) -> list[Recording]:
         )
     recordings: list[Recording] = []
     for train in (True, False):
-        dataset = _offline("NMNIST", Path(root), {"train": train})
+        dataset = offline("NMNIST", Path(root), {"train": train})
         for index, path in enumerate(dataset.data):
             recordings.append(_read_nmnist(dataset, index, Path(path), folder))
     if not recordings:
@@ -185,7 +192,7 @@ def load_nmnist(root: Path) -> list[Recording]:
     return recordings
 
 
-def _offline(name: str, root: Path, options: Mapping[str, Any]) -> Any:
+def offline(name: str, root: Path, options: Mapping[str, Any]) -> Any:
     """Tonic's class with its completeness check passed, so that it never downloads."""
     import tonic
 

@@ -86,6 +86,19 @@ def neurons(
 
 
 @bench.command()
+def sensors(
+    peers: PeersOption = False,
+    quick: QuickOption = False,
+    rounds: RoundsOption = 9,
+    only: OnlyOption = "",
+    json_path: JsonOption = None,
+    data_root: DataOption = None,
+) -> None:
+    """Pixel model, cochleas, transforms, loading, codes."""
+    _run("sensors", peers, quick, rounds, only, json_path, data_root)
+
+
+@bench.command()
 def report(
     results: Annotated[list[Path], typer.Argument(help="JSON files of the other commands.")],
     out: Annotated[Path, typer.Option("--out", help="The page to write.")] = Path(

@@ -11,6 +11,7 @@ _PACKAGES = {
     "scipy": ("scipy", "pip install spikefuse"),
     "snntorch": ("snntorch", "pip install spikefuse"),
     "norse": ("norse", "pip install spikefuse"),
+    "tonic": ("tonic", "pip install spikefuse"),
     "spikingjelly": ("spikingjelly", "pip install 'spikefuse[bench]'"),
 }
 

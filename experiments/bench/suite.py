@@ -17,6 +17,7 @@ from experiments.bench.network_rows import network_rows
 from experiments.bench.neuron_rows import neuron_rows
 from experiments.bench.product_rows import product_rows
 from experiments.bench.rows import Row, Rows, Setting, run_row
+from experiments.bench.sensor_rows import sensor_rows
 
 SCHEMA = 1
 
@@ -31,6 +32,7 @@ GROUPS: dict[str, Rows] = {
     "layers": layer_rows,
     "network": network_rows,
     "neurons": neuron_rows,
+    "sensors": sensor_rows,
 }
 
 

@@ -7,4 +7,5 @@ TITLES = {
     "kernels": "Kernels",
     "layers": "Layers",
     "network": "Networks and training",
+    "sensors": "Sensors, loading and codes",
 }

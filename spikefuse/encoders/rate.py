@@ -14,6 +14,7 @@ from spikefuse.encoders.signals import (
     checked_unit,
     frontend_counts,
 )
+from spikefuse.kernels import buffers
 from spikefuse.kernels.compaction import compact
 from spikefuse.opcounts import PathCounts
 from spikefuse.spikes import SpikeBatch
@@ -47,9 +48,10 @@ def encode_rate(
     ValueError
         If the shape does not fit or a value is not a probability.
     """
-    probability = checked_unit(checked_signal(values, n_steps))
-    drawn = torch.rand(probability.shape, generator=generator)
-    spikes: SpikeBatch = compact((drawn < probability).float())
+    # Values first: repeated over all steps they take long to check.
+    probability = checked_signal(checked_unit(values), n_steps)
+    drawn = buffers.empty(probability.shape, probability.dtype).uniform_(generator=generator)
+    spikes: SpikeBatch = compact(torch.lt(drawn, probability, out=drawn))
     return spikes
 
 

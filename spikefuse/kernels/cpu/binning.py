@@ -40,33 +40,36 @@ def bin_streams(
     n_addresses: int,
     step_us: float,
     whole_us: int,  # step_us where it is a whole number, else 0
-    n_batch: int,
-    index: Ints,  # [events], filled stream by stream
-    count: Ints,  # [events]
-    start: Int64Array,  # [T * B], where each row starts in index
-    length: Ints,  # [T * B], zeroed
+    n_steps: int,
+    ptr: Ints,  # [T * B + 1]
+    index: Ints,  # [events], filled row by row
+    count: Floats,  # [events]
 ) -> int:
-    """Rows of each stream one after the other; returns the largest count of one cell.
+    """Rows in order of time, then sample; returns the largest count of one cell.
 
-    Cells of the current row are bits. A second level of bits says which words hold any, so that
-    a row costs its events, whatever the sensor's size. Reading the bits in order sorts them.
+    Every stream keeps its place, so that one walk over the steps writes the rows where they
+    belong. Cells of the current row are bits. A second level of bits says which words hold any,
+    so that a row costs its events, whatever the sensor's size. Reading the bits in order sorts
+    them.
     """
     words = np.zeros((n_addresses + 63) // 64, np.uint64)
     summary = np.zeros((len(words) + 63) // 64, np.uint64)
     seen = np.zeros(n_addresses, np.int32)
     one = np.uint64(1)
+    n_batch = len(first) - 1
+    place = first[:n_batch].copy()
     largest, at = 0, 0
-    for b in range(n_batch):
-        e = first[b]
-        while e < first[b + 1]:
-            t = events[e].t
-            step = t // whole_us if whole_us else np.int64(np.floor(t / step_us))
-            while e < first[b + 1]:
+    ptr[0] = 0
+    for step in range(n_steps):
+        end_us = (step + 1) * whole_us
+        for b in range(n_batch):
+            e, last = place[b], first[b + 1]
+            while e < last:
                 t = events[e].t
                 if whole_us:
-                    if t - step * whole_us >= whole_us:
+                    if t >= end_us:
                         break
-                elif np.int64(np.floor(t / step_us)) != step:
+                elif np.int64(np.floor(t / step_us)) > step:
                     break
                 a = np.int64(events[e].y) * width + events[e].x
                 if events[e].p:
@@ -75,44 +78,23 @@ def bin_streams(
                 summary[a >> 12] |= one << np.uint64((a >> 6) & 63)
                 seen[a] += np.int32(1)
                 e += 1
-            row = step * n_batch + b
-            start[row] = at
-            for s in range(len(summary)):
-                outer = summary[s]
-                while outer != np.uint64(0):
-                    w = 64 * s + lowest_bit(outer)
-                    outer &= outer - one
-                    bits = words[w]
-                    while bits != np.uint64(0):
-                        a = 64 * w + lowest_bit(bits)
-                        bits &= bits - one
-                        index[at] = a
-                        count[at] = seen[a]
-                        largest = max(largest, seen[a])
-                        seen[a] = np.int32(0)
-                        at += 1
-                    words[w] = np.uint64(0)
-                summary[s] = np.uint64(0)
-            length[row] = at - start[row]
+            if e > place[b]:
+                place[b] = e
+                for s in range(len(summary)):
+                    outer = summary[s]
+                    while outer != np.uint64(0):
+                        w = 64 * s + lowest_bit(outer)
+                        outer &= outer - one
+                        bits = words[w]
+                        while bits != np.uint64(0):
+                            a = 64 * w + lowest_bit(bits)
+                            bits &= bits - one
+                            index[at] = a
+                            count[at] = seen[a]
+                            largest = max(largest, seen[a])
+                            seen[a] = np.int32(0)
+                            at += 1
+                        words[w] = np.uint64(0)
+                    summary[s] = np.uint64(0)
+            ptr[step * n_batch + b + 1] = at
     return largest
-
-
-@_cached
-def order_rows(
-    index: Ints,
-    count: Ints,
-    start: Int64Array,
-    length: Ints,
-    ptr: Ints,
-    out: Ints,
-    value: Floats | None,
-) -> None:
-    """Bring the rows into the order of time; ``value`` takes the counts if it is given."""
-    ptr[0] = 0
-    for r in range(len(length)):
-        at, begin = ptr[r], start[r]
-        for i in range(length[r]):
-            out[at + i] = index[begin + i]
-            if value is not None:
-                value[at + i] = count[begin + i]
-        ptr[r + 1] = at + length[r]
