@@ -25,7 +25,7 @@ def observer_table(verdicts: Sequence[Verdict]) -> str:
             continue
         seen.add(verdict.scene)
         for found in verdict.observers:
-            condition = f"{found.condition:g} ms" if len(verdict.observers) > 1 else ""
+            condition = f"{found.condition:g}" if len(verdict.observers) > 1 else ""
             lines.append(
                 f"| {verdict.scene} | {condition} | {found.n} | {found.ideal:.3f} "
                 f"[{found.ideal_low:.3f}, {found.ideal_high:.3f}] | {found.ideal_d_prime:.2f} "
