@@ -25,7 +25,8 @@ from spikefuse.kernels.fan import Fan
 from spikefuse.kernels.neurons import lif_scan
 from spikefuse.kernels.traces import trace_scan
 from spikefuse.surrogate import Surrogate, spike
-from spikefuse.synapses.cross import DELAY_UNIT_MS, CrossSynapses
+from spikefuse.synapses.annealing import DELAY_UNIT_MS
+from spikefuse.synapses.cross import CrossSynapses
 
 Mode = Literal["learned", "frozen", "none"]
 DELAYS_MS = (5, 20, 40, 60)

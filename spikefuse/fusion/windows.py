@@ -15,14 +15,14 @@ from spikefuse.kernels.cross import cross_currents
 from spikefuse.kernels.fan import Fan
 from spikefuse.opcounts import PathCounts
 from spikefuse.spikes import SpikeBatch
-from spikefuse.synapses.cross import DELAY_UNIT_MS, annealed
+from spikefuse.synapses.annealing import DELAY_UNIT_MS, AnnealedDelays, annealed, held
 
 Shape = Literal["gaussian", "box", "exponential"]
 
 _LEAST_WIDTH_STEPS = 0.5
 
 
-class CoincidenceWindow(nn.Module):
+class CoincidenceWindow(AnnealedDelays):
     r"""Pair detector: events of B, weighted, times a window that events of A opened.
 
     .. math:: f_{t,m} = \Big(\sum_i b_{t,i} W_{im}\Big)\, g\Big(\sum_k K_m(k)
@@ -70,9 +70,6 @@ class CoincidenceWindow(nn.Module):
     """
 
     batch_dim = 1
-    fan_ptr: Tensor
-    target: Tensor
-    anneal: Tensor
 
     def __init__(
         self,
@@ -94,7 +91,6 @@ class CoincidenceWindow(nn.Module):
         paid_by: str = "shared",
         fan: Fan | None = None,
     ) -> None:
-        super().__init__()
         if window not in ("gaussian", "box", "exponential"):
             raise ValueError(f"window must be gaussian, box or exponential, got {window!r}")
         if not 0 < width_ms[0] <= width_ms[1] <= width_max_ms:
@@ -114,13 +110,11 @@ class CoincidenceWindow(nn.Module):
             )
         if fan is not None and window == "exponential":
             raise ValueError("fan must be None with an exponential window, got a Fan")
-        self.n_units, self.dt_ms, self.window = n_units, dt_ms, window
-        self.delay_max_ms, self.width_max_ms, self.edge_ms = delay_max_ms, width_max_ms, edge_ms
+        super().__init__(edges, dt_ms, delay_max_ms)
+        self.n_units, self.window = n_units, window
+        self.width_max_ms, self.edge_ms = width_max_ms, edge_ms
         self.same_step, self.saturating = same_step, saturating
         self.opener, self.paid_by = opener, paid_by
-        self.register_buffer("fan_ptr", edges.ptr)
-        self.register_buffer("target", edges.target)
-        self.register_buffer("anneal", torch.ones(()))
         self.opening = nn.Parameter((mean + gain * torch.randn(edges.n_edges)) / n_opener**0.5)
         self.counting = nn.Parameter((mean + gain * torch.randn(n_in, n_units)) / n_in**0.5)
         low, high = (math.log(w) for w in width_ms)
@@ -129,34 +123,15 @@ class CoincidenceWindow(nn.Module):
         self.delay = None if window == "exponential" else nn.Parameter(start)
 
     @property
-    def fan(self) -> Fan:
-        """Which address of A opens which unit."""
-        return Fan.trusted(self.fan_ptr, self.target, self.n_units)
-
-    @property
     def span(self) -> int:
         """Longest lag of a window in steps; none is kept pending by an exponential one."""
         if self.delay is None:
             return 0
         return max(1, round((self.delay_max_ms + 2 * self.width_max_ms) / self.dt_ms))
 
-    def set_anneal(self, fraction: float) -> None:
-        """Say how far training is, 0 to 1, which sets how sharp a box's edges are.
-
-        Raises
-        ------
-        ValueError
-            If the fraction is not in [0, 1].
-        """
-        if not 0 <= fraction <= 1:
-            raise ValueError(f"fraction must lie in [0, 1], got {fraction}")
-        self.anneal.fill_(fraction)
-
     def delays_ms(self) -> Tensor:
         """Delay of each unit's window in milliseconds, zero without one."""
-        if self.delay is None:
-            return torch.zeros(self.n_units)
-        return self.delay.detach().clamp(0, self.delay_max_ms / DELAY_UNIT_MS) * DELAY_UNIT_MS
+        return torch.zeros(self.n_units) if self.delay is None else super().delays_ms()
 
     def widths_ms(self) -> Tensor:
         """Width, half-width or time constant of each unit in milliseconds."""
@@ -166,13 +141,8 @@ class CoincidenceWindow(nn.Module):
         """The windows of a gaussian or box over lags, [n_units, span + 1]."""
         if self.delay is None:
             raise ValueError("window must be gaussian or box to have taps, got exponential")
-        most = self.delay_max_ms / DELAY_UNIT_MS
-        held = self.delay + (self.delay.detach().clamp(0, most) - self.delay.detach())
-        centre = held * (DELAY_UNIT_MS / self.dt_ms)
-        bound = math.log(self.width_max_ms)
-        log_width = self.log_width + (
-            self.log_width.detach().clamp(max=bound) - self.log_width.detach()
-        )
+        centre = self.delay_steps()
+        log_width = held(self.log_width, None, math.log(self.width_max_ms))
         width = (log_width.exp() / self.dt_ms).clamp(min=_LEAST_WIDTH_STEPS)
         lag = torch.arange(self.span + 1, dtype=centre.dtype)
         away = lag - centre[:, None]

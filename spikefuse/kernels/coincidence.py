@@ -9,6 +9,7 @@ from torch import Tensor
 
 from spikefuse.kernels import buffers, eager, registry, scans
 from spikefuse.kernels.compaction import compact
+from spikefuse.kernels.event_arrays import Events, arrays_of
 from spikefuse.kernels.products import event_matmul, event_matmul_ref
 from spikefuse.kernels.traces import trace_scan, trace_scan_ref
 from spikefuse.spikes import SpikeBatch
@@ -228,11 +229,9 @@ def _parts(spikes: SpikeBatch | Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
     return batch.indptr, batch.index, batch.value
 
 
-def _arrays(spikes: SpikeBatch | Tensor) -> tuple[Any, Any, Any]:
+def _arrays(spikes: SpikeBatch | Tensor) -> Events:
     """The same as arrays."""
-    indptr, index, value = _parts(spikes)
-    scale = None if value is None else value.detach().to(torch.float32).contiguous().numpy()
-    return indptr.contiguous().numpy(), index.contiguous().numpy(), scale
+    return arrays_of(*_parts(spikes))
 
 
 def _check(spikes: SpikeBatch | Tensor, weight: Tensor, window: Tensor) -> None:

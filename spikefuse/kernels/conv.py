@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -14,13 +13,12 @@ from torch.nn.grad import conv2d_weight
 from spikefuse.kernels import buffers, conv_crossover, eager, registry
 from spikefuse.kernels.compaction import compact, expand
 from spikefuse.kernels.conv_geometry import ConvGeometry, Pair, checked, geometry_from
+from spikefuse.kernels.event_arrays import given_or_found
 from spikefuse.kernels.scans import choose
 from spikefuse.spikes import SpikeBatch
 
 _OP = "event_conv2d"
 registry.register(_OP, registry.NUMBA, "spikefuse.kernels.cpu.conv")
-
-Events = tuple[npt.NDArray[np.int32], npt.NDArray[np.int32], npt.NDArray[np.float32] | None]
 
 
 def event_conv2d_ref(
@@ -153,7 +151,7 @@ def _convolved(
         return _dense(spikes, weight, geometry.in_shape, geometry.stride, geometry.padding)
     out = buffers.empty((shape[0], shape[1], geometry.n_out))
     registry.kernel(_OP, backend, "conv_forward")(
-        *_events(spikes, indptr, index, value),
+        *given_or_found(spikes, indptr, index, value),
         geometry.reach,
         geometry.patches_of(weight).numpy(),
         geometry.place,
@@ -224,7 +222,7 @@ def _dweight(
     n_patches = in_shape[0] * stride[0] * stride[1]
     total = torch.zeros(n_patches * geometry.patch[0] * geometry.run, dtype=torch.float64)
     registry.kernel(_OP, backend, "conv_dweight")(
-        *_events(spikes, indptr, index, value),
+        *given_or_found(spikes, indptr, index, value),
         geometry.reach,
         grad.contiguous().view(-1).numpy(),
         geometry.place,
@@ -366,19 +364,6 @@ def _transposed(grad: Tensor, weight: Tensor, geometry: ConvGeometry) -> Tensor:
     return functional.conv_transpose2d(
         grad, weight, stride=geometry.stride, padding=geometry.padding, output_padding=rest
     )
-
-
-def _events(
-    spikes: Tensor | None, indptr: Tensor | None, index: Tensor | None, value: Tensor | None
-) -> Events:
-    """The given events as arrays, or those of the dense input."""
-    if spikes is not None and indptr is None:
-        batch = compact(spikes)
-        indptr, index, value = batch.indptr, batch.index, batch.value
-    if indptr is None or index is None:
-        raise ValueError("spikes must be given, dense or as events, got neither")
-    scale = None if value is None else value.detach().to(torch.float32).contiguous().numpy()
-    return indptr.contiguous().numpy(), index.contiguous().numpy(), scale
 
 
 def _refused(weight: Tensor, geometry: ConvGeometry) -> str | None:

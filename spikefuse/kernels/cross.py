@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from spikefuse.kernels import buffers, eager, registry, scans
-from spikefuse.kernels.compaction import compact
+from spikefuse.kernels.event_arrays import given_or_found
 from spikefuse.kernels.fan import Fan as Fan
 from spikefuse.spikes import SpikeBatch
 
@@ -166,19 +166,6 @@ def _check(
             raise ValueError(f"first must put every tap in [0, {span}], got {low} to {high}")
 
 
-def _events(
-    spikes: Tensor | None, indptr: Tensor | None, index: Tensor | None, value: Tensor | None
-) -> tuple[Any, Any, Any]:
-    """The given events as arrays, or those of the dense input."""
-    if indptr is None or index is None:
-        if spikes is None:
-            raise ValueError("spikes must be given, dense or as events, got neither")
-        batch = compact(spikes)
-        indptr, index, value = batch.indptr, batch.index, batch.value
-    scale = None if value is None else value.detach().to(torch.float32).contiguous().numpy()
-    return indptr.contiguous().numpy(), index.contiguous().numpy(), scale
-
-
 def _scattered(
     spikes: Tensor | None,
     indptr: Tensor | None,
@@ -197,7 +184,7 @@ def _scattered(
     """Everything that arrives during the chunk and after it, [T + span, B, n_out]."""
     n_steps, n_batch, _ = shape
     length, n_taps = n_steps + span, taps.shape[1]
-    picks = _events(spikes, indptr, index, value)
+    picks = given_or_found(spikes, indptr, index, value)
     h = taps.detach().contiguous().view(-1).numpy()
     edges = (first.contiguous().numpy(), fan_ptr.numpy(), target.numpy(), n_out)
     before = None if pending is None else pending.detach()
@@ -282,7 +269,7 @@ def _gradients(
         total = torch.zeros(taps.numel(), dtype=torch.float64)
         gather = registry.kernel(_OP, backend, "gather_taps")
         if n_batch:
-            picks = _events(spikes, indptr, index, value)
+            picks = given_or_found(spikes, indptr, index, value)
             gather(*picks, n_batch, g, length, n_taps, *edges, total.numpy())
         d_taps = total.to(torch.float32).view(taps.shape)
     if of_spikes:

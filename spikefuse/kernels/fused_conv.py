@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from spikefuse.kernels import conv_crossover, eager, registry, scans, spike_bits
+from spikefuse.kernels import conv_crossover, eager, event_arrays, registry, scans, spike_bits
 from spikefuse.kernels.compaction import compact
 from spikefuse.kernels.conv import event_conv2d, event_conv2d_ref
 from spikefuse.kernels.conv_geometry import ConvGeometry, Pair, checked, geometry_from
@@ -148,7 +148,7 @@ def _forward(
     spike_bits.over_samples(
         registry.kernel(_OP, backend, "conv_lif"),
         (
-            *spike_bits.arrays_of(indptr, index, value),
+            *event_arrays.arrays_of(indptr, index, value),
             geometry.reach,
             geometry.patches_of(weight).numpy(),
             geometry.place,

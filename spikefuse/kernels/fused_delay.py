@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from spikefuse.kernels import packing, registry, scans, spike_bits
+from spikefuse.kernels import event_arrays, packing, registry, scans, spike_bits
 from spikefuse.kernels.neurons import lif_scan_ref
 from spikefuse.kernels.products import event_matmul_ref
 from spikefuse.kernels.scans import Reset
@@ -190,7 +190,7 @@ def _forward(
     spike_bits.over_samples(
         registry.kernel(_OP, backend, "delayed_lif"),
         (
-            *spike_bits.arrays_of(indptr, index, value),
+            *event_arrays.arrays_of(indptr, index, value),
             table.flat,
             table.tile_step,
             table.stride,

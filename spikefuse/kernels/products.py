@@ -12,6 +12,7 @@ from torch.utils.weak import WeakTensorKeyDictionary
 
 from spikefuse.kernels import buffers, crossover, eager, packing, registry, scans, threads
 from spikefuse.kernels.compaction import compact
+from spikefuse.kernels.event_arrays import Events, given_or_found
 from spikefuse.kernels.launch import product_kernel
 from spikefuse.kernels.small import small_product
 from spikefuse.spikes import SpikeBatch
@@ -21,8 +22,6 @@ registry.register(_OP, registry.NUMBA, "spikefuse.kernels.cpu.products")
 
 # Events of a dense input, kept from the forward to the backward pass and no longer trusted after.
 _converted: Any = WeakTensorKeyDictionary()
-
-Events = tuple[npt.NDArray[np.int32], npt.NDArray[np.int32], npt.NDArray[np.float32] | None]
 
 
 def event_matmul_ref(spikes: SpikeBatch | Tensor, weight: Tensor) -> Tensor:
@@ -342,10 +341,7 @@ def _events(
             if keep:
                 _converted[spikes] = batch
         indptr, index, value = batch.indptr, batch.index, batch.value
-    if indptr is None or index is None:
-        raise ValueError("spikes must be given, dense or as events, got neither")
-    scale = None if value is None else value.to(torch.float32).contiguous().numpy()
-    return indptr.contiguous().numpy(), index.contiguous().numpy(), scale
+    return given_or_found(spikes, indptr, index, value)
 
 
 def _gather(

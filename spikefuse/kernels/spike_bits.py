@@ -14,7 +14,6 @@ from spikefuse.kernels import eager, registry, threads
 from spikefuse.spikes import SpikeBatch
 
 Floats = npt.NDArray[np.float32]
-Events = tuple[npt.NDArray[np.int32], npt.NDArray[np.int32], Floats | None]
 
 # Threshold of lanes that only fill up a block (infinity times no spike would be NaN).
 NEVER = float(np.finfo(np.float32).max)
@@ -92,9 +91,3 @@ def padded(values: Tensor, size: int, filler: float) -> Floats:
     out = np.full(size, filler, np.float32)
     out[: len(values)] = values.numpy()
     return out
-
-
-def arrays_of(indptr: Tensor, index: Tensor, value: Tensor | None) -> Events:
-    """Events as arrays."""
-    scale = None if value is None else value.detach().to(torch.float32).contiguous().numpy()
-    return indptr.contiguous().numpy(), index.contiguous().numpy(), scale

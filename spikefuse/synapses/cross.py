@@ -12,25 +12,18 @@ from torch import Tensor, nn
 from spikefuse.kernels.cross import cross_currents
 from spikefuse.kernels.fan import Fan
 from spikefuse.spikes import SpikeBatch
+from spikefuse.synapses.annealing import DELAY_UNIT_MS, AnnealedDelays, annealed
 
 Groups = Literal["edge", "target", "source", "all"]
 
-# A step of the optimiser that moves a weight by 0.02 moves a delay by 1 ms.
-DELAY_UNIT_MS = 50.0
 # The widest Gaussian needs room beyond the longest delay, or its mean could not get there.
 _ROOM = 0.25
 _LEAST_ROOM_STEPS = 2
 # Taps this many widths away from the delay weigh under 1e-3 of the nearest one.
 _REACH = 4.0
 _LEAST_SIGMA = 0.5
-# Shares of training after which the width stays, and the forward pass takes whole delays.
-_NARROW, _WHOLE = 0.75, 0.9
-
-
-def annealed(fraction: float, start: float, end: float, until: float = _NARROW) -> float:
-    """Geometric from ``start`` at 0 to ``end`` at ``until``, and constant from there."""
-    done = min(1.0, max(0.0, fraction) / until)
-    return float(start * (end / start) ** done)
+# Share of training after which the forward pass takes whole delays.
+_WHOLE = 0.9
 
 
 def gaussian_taps(delay: Tensor, sigma: float, span: int) -> tuple[Tensor, Tensor]:
@@ -63,7 +56,7 @@ def gaussian_taps(delay: Tensor, sigma: float, span: int) -> tuple[Tensor, Tenso
     return taps, first.to(torch.int32)
 
 
-class CrossSynapses(nn.Module):
+class CrossSynapses(AnnealedDelays):
     r"""Spikes of one population drive another through sparse synapses with learnable delays.
 
     .. math:: y_{t,j} = \sum_{i \to j} w_{ij} \sum_k K_k(d_{ij}, \sigma)\, s_{t-k,i}
@@ -111,10 +104,8 @@ class CrossSynapses(nn.Module):
     """
 
     batch_dim = 1
-    fan_ptr: Tensor
-    target: Tensor
     group: Tensor
-    anneal: Tensor
+    delay: Tensor
 
     def __init__(
         self,
@@ -131,7 +122,6 @@ class CrossSynapses(nn.Module):
         gain: float = 1.0,
         fan: Fan | None = None,
     ) -> None:
-        super().__init__()
         if not delay_max_ms >= 0 or not dt_ms > 0:
             raise ValueError(
                 f"delay_max_ms must be >= 0 and dt_ms positive, got {delay_max_ms} and {dt_ms}"
@@ -146,22 +136,14 @@ class CrossSynapses(nn.Module):
             raise ValueError(
                 f"fan must join {n_in} to {n_out} neurons, got {edges.n_in} to {edges.n_out}"
             )
-        self.n_in, self.n_out, self.dt_ms = n_in, n_out, dt_ms
-        self.delay_max_ms, self.sigma_ms = delay_max_ms, sigma_ms
-        self.register_buffer("fan_ptr", edges.ptr)
-        self.register_buffer("target", edges.target)
+        super().__init__(edges, dt_ms, delay_max_ms)
+        self.n_in, self.n_out, self.sigma_ms = n_in, n_out, sigma_ms
         group, n_groups = _grouped(edges, groups)
         self.register_buffer("group", group)
-        self.register_buffer("anneal", torch.ones(()))
         heard = max(1.0, edges.n_edges / max(n_out, 1))
         self.weight = nn.Parameter(torch.randn(edges.n_edges) * (gain / heard**0.5))
         start = torch.rand(n_groups) * (widest / DELAY_UNIT_MS)
         self.delay = nn.Parameter(start, requires_grad=learn_delays)
-
-    @property
-    def fan(self) -> Fan:
-        """The edges."""
-        return Fan.trusted(self.fan_ptr, self.target, self.n_out)
 
     @property
     def longest(self) -> int:
@@ -173,25 +155,9 @@ class CrossSynapses(nn.Module):
         """Steps of pending currents: the longest delay and room for the Gaussian's tail."""
         return self.longest + max(_LEAST_ROOM_STEPS, round(_ROOM * self.longest))
 
-    def set_anneal(self, fraction: float) -> None:
-        """Say how far training is, 0 to 1, which sets the width; a new layer is at 1, narrow.
-
-        Raises
-        ------
-        ValueError
-            If the fraction is not in [0, 1].
-        """
-        if not 0 <= fraction <= 1:
-            raise ValueError(f"fraction must lie in [0, 1], got {fraction}")
-        self.anneal.fill_(fraction)
-
     def sigma_steps(self) -> float:
         """Width of the Gaussian now, in steps; under half a step a delay would have no gradient."""
         return max(_LEAST_SIGMA, annealed(float(self.anneal), *self.sigma_ms) / self.dt_ms)
-
-    def delays_ms(self) -> Tensor:
-        """Delay of each group in milliseconds, within its range."""
-        return self.delay.detach().clamp(0, self.delay_max_ms / DELAY_UNIT_MS) * DELAY_UNIT_MS
 
     def forward(
         self,
@@ -215,10 +181,7 @@ class CrossSynapses(nn.Module):
 
     def taps(self) -> tuple[Tensor, Tensor]:
         """Training: the spread delay times the weight, [E, K], and its first lag, int32 [E]."""
-        most = self.delay_max_ms / DELAY_UNIT_MS
-        # The gradient passes the bounds, so that a delay at one of them can return.
-        held = self.delay + (self.delay.detach().clamp(0, most) - self.delay.detach())
-        steps = held * (DELAY_UNIT_MS / self.dt_ms)
+        steps = self.delay_steps()
         taps, first = gaussian_taps(steps, self.sigma_steps(), self.span)
         if float(self.anneal) > _WHOLE - 1e-6:  # a buffer of float32
             # Half a step of blur is more than weights tuned on it bear to lose at inference.
