@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,11 +67,10 @@ def scene_figure(picture: ScenePicture, folder: Path, name: str, n_frames: int =
             bottom=0.12,
             hspace=0.22,
         )
-        for k, time_us in enumerate(_frame_times(picture, n_frames)):
+        for k, at in enumerate(_frames(picture, n_frames)):
             frame: Any = figure.add_subplot(grid[0, k])
-            at = int(np.searchsorted(picture.film_us, time_us, side="right")) - 1
-            frame.imshow(picture.film[at], cmap="gray", vmin=0, vmax=255)
-            frame.set_title(f"{time_us / 1000:.0f} ms", fontsize=7)
+            frame.imshow(picture.film[at], cmap="gray", vmin=0, vmax=255, aspect="auto")
+            frame.set_title(f"{picture.film_us[at] / 1000:.0f} ms", fontsize=7)
             frame.set_xticks([])
             frame.set_yticks([])
         first: Any = None
@@ -85,7 +84,11 @@ def scene_figure(picture: ScenePicture, folder: Path, name: str, n_frames: int =
             axis = figure.add_subplot(grid[3 + row, :], sharex=first)
             _draw_sensed(axis, picture.sensed[modality])
             _draw_lines(axis, picture)
-            axis.set_ylabel(_SENSORS[modality], fontsize=8)
+            ears = picture.sensed[modality].sensor_size[1]
+            two = modality == "audio" and ears == 2
+            axis.set_ylabel(
+                "cochlea channel\nleft, right ear" if two else _SENSORS[modality], fontsize=8
+            )
             axis.tick_params(labelbottom=row == 1)
         axis.set_xlabel("time (ms)")
         axis.set_xlim(0, picture.bare.duration_us / 1000)
@@ -95,9 +98,12 @@ def scene_figure(picture: ScenePicture, folder: Path, name: str, n_frames: int =
         return save_figure(figure, folder, name, _columns(picture))
 
 
-def _frame_times(picture: ScenePicture, n_frames: int) -> FloatArray:
-    """Evenly spread over the sample."""
-    return np.linspace(0.0, float(picture.film_us[-1]), n_frames)
+def _frames(picture: ScenePicture, n_frames: int) -> Iterator[int]:
+    """Of each of ``n_frames`` equal spans the frame furthest from the first: flashes are short."""
+    change = np.abs(picture.film - picture.film[0]).mean(axis=(1, 2))
+    inside = np.flatnonzero(picture.film_us <= picture.bare.duration_us)
+    for span in np.array_split(inside, n_frames):
+        yield int(span[change[span].argmax()])
 
 
 def _draw_bare(axis: Any, picture: ScenePicture, modality: str) -> None:
@@ -135,15 +141,20 @@ def _draw_lines(axis: Any, picture: ScenePicture) -> None:
 
 
 def _draw_sensed(axis: Any, stream: EventStream) -> None:
-    """Events by column or channel; the retina's ON and OFF events apart."""
-    events = stream.events
+    """Events by column or channel; the retina's ON and OFF events apart, and two ears."""
+    events, n_rows = stream.events, stream.sensor_size[0]
     if stream.sensor_size[2] == 1:
-        axis.plot(events["t"] / 1000, events["x"], "|", color=ORANGE, markersize=3)
+        n_ears = stream.sensor_size[1]
+        place = events["x"] + n_rows * events["y"].astype(np.int64)
+        axis.plot(events["t"] / 1000, place, "|", color=ORANGE, markersize=3)
+        for ear in range(1, n_ears):  # the left one below
+            axis.axhline(ear * n_rows - 0.5, color=GREY, linewidth=0.5)
+        n_rows *= n_ears
     else:
         for on, color in ((True, BLUE), (False, "black")):
             mine = events["p"] == on
             axis.plot(events["t"][mine] / 1000, events["x"][mine], "|", color=color, markersize=3)
-    axis.set_ylim(-0.6, stream.sensor_size[0] - 0.4)
+    axis.set_ylim(-0.6, n_rows - 0.4)
 
 
 def _legend() -> list[Any]:

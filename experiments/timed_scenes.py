@@ -14,8 +14,12 @@ _CLASSES = {
     "s1_order": ("sound first", "vision first"),
     "s2": ("object 0 sounds", "object 1 sounds", "object 2 sounds"),
     "s3": ("against each other", "together"),
+    "s4": ("left", "right"),
+    "s5": ("shifted", "in sync"),
+    "s6": ("at another time", "at the impact"),
     "xor": ("cues agree", "cues differ"),
 }
+_OFFSETS = ("s1", "s1_order", "s5", "s6")  # a condition is an offset in ms
 
 
 def draw_scene(name: str, folder: Path, index: int = 0) -> Path:
@@ -25,16 +29,16 @@ def draw_scene(name: str, folder: Path, index: int = 0) -> Path:
 
     scene = scene_by_name(name)
     sample = scene.draw(_FIGURE_SEED, index)
-    rendered = scene.render_with_truth(sample)
-    condition = f", {sample.condition:g} ms" if len(scene.conditions) > 1 else ""
+    film, film_us, sensed = scene.shown(sample)
+    condition = f", {sample.condition:g} ms" if name in _OFFSETS else ""
     picture = ScenePicture(
         f"{name}: {_CLASSES[name][sample.label]}{condition}",
         sample.stream,
-        rendered.stream,
+        sensed,
         sample.truth.cause,
         {modality: source.time_us for modality, source in sample.truth.sources.items()},
-        rendered.film,
-        rendered.film_us,
+        film,
+        film_us,
     )
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:

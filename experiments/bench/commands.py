@@ -15,7 +15,7 @@ from spikefuse.errors import ConfigError
 
 bench = typer.Typer(
     name="bench",
-    help="Time the kernels, layers and networks against other libraries and the machine's limit.",
+    help="Time kernels, layers, networks and sensors against other libraries and the hardware.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -32,70 +32,38 @@ OnlyOption = Annotated[
 ]
 JsonOption = Annotated[Path | None, typer.Option("--json", help="Also write all samples here.")]
 DataOption = Annotated[
-    Path | None, typer.Option("--data-root", help="Real recordings for the training rows.")
+    Path | None,
+    typer.Option("--data-root", help="Real recordings, for rows of training and loading."),
 ]
 
 
-@bench.command()
-def kernels(
-    peers: PeersOption = False,
-    quick: QuickOption = False,
-    rounds: RoundsOption = 9,
-    only: OnlyOption = "",
-    json_path: JsonOption = None,
-) -> None:
-    """Products, weight gradients, convolutions, compaction, binning, growth, threads."""
-    _run("kernels", peers, quick, rounds, only, json_path)
+_GROUPS = {
+    "kernels": "Products, weight gradients, convolutions, compaction, binning, growth, threads.",
+    "layers": "Linear + LIF with its peak memory, event-driven layers.",
+    "network": "Three-layer inference, and training of the fusion model.",
+    "neurons": "LIF forward and backward, synaptic, adaptive, readout and recurrent neurons.",
+    "sensors": "Pixel model, cochleas, transforms, loading, codes.",
+}
 
 
-@bench.command()
-def layers(
-    peers: PeersOption = False,
-    quick: QuickOption = False,
-    rounds: RoundsOption = 9,
-    only: OnlyOption = "",
-    json_path: JsonOption = None,
-) -> None:
-    """Linear + LIF with its peak memory, event-driven layers."""
-    _run("layers", peers, quick, rounds, only, json_path)
+def _add(group: str, what: str) -> None:
+    """Make the command of one group of rows."""
+
+    def command(
+        peers: PeersOption = False,
+        quick: QuickOption = False,
+        rounds: RoundsOption = 9,
+        only: OnlyOption = "",
+        json_path: JsonOption = None,
+        data_root: DataOption = None,
+    ) -> None:
+        _run(group, peers, quick, rounds, only, json_path, data_root)
+
+    bench.command(group, help=what)(command)
 
 
-@bench.command()
-def network(
-    peers: PeersOption = False,
-    quick: QuickOption = False,
-    rounds: RoundsOption = 9,
-    only: OnlyOption = "",
-    json_path: JsonOption = None,
-    data_root: DataOption = None,
-) -> None:
-    """Three-layer inference, and training of the fusion model."""
-    _run("network", peers, quick, rounds, only, json_path, data_root)
-
-
-@bench.command()
-def neurons(
-    peers: PeersOption = False,
-    quick: QuickOption = False,
-    rounds: RoundsOption = 9,
-    only: OnlyOption = "",
-    json_path: JsonOption = None,
-) -> None:
-    """LIF forward and backward, synaptic, adaptive, readout and recurrent neurons."""
-    _run("neurons", peers, quick, rounds, only, json_path)
-
-
-@bench.command()
-def sensors(
-    peers: PeersOption = False,
-    quick: QuickOption = False,
-    rounds: RoundsOption = 9,
-    only: OnlyOption = "",
-    json_path: JsonOption = None,
-    data_root: DataOption = None,
-) -> None:
-    """Pixel model, cochleas, transforms, loading, codes."""
-    _run("sensors", peers, quick, rounds, only, json_path, data_root)
+for _group, _what in _GROUPS.items():
+    _add(_group, _what)
 
 
 @bench.command()
@@ -119,7 +87,7 @@ def _run(
     rounds: int,
     only: str,
     json_path: Path | None,
-    data_root: Path | None = None,
+    data_root: Path | None,
 ) -> None:
     """One group, its rows as they come."""
     # Before torch starts: libraries read these once.

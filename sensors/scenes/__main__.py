@@ -11,7 +11,13 @@ from typing import get_args
 
 from sensors.scenes.catalogue import SCENES, scene_by_name
 from sensors.scenes.pilot import pilot_table
-from sensors.scenes.report import latency_table, observer_table, probe_table, replace_tables
+from sensors.scenes.report import (
+    latency_table,
+    observer_table,
+    probe_table,
+    replace_tables,
+    wake_table,
+)
 from sensors.scenes.self_test import Level, Verdict, self_test
 from spikefuse.atomic import write_bytes
 
@@ -51,6 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "observers": observer_table(verdicts),
             "probes": probe_table(verdicts),
             "latency": latency_table(scenes),
+            "wake": wake_table(),
         }
         page = replace_tables(chosen.docs.read_text(encoding="utf-8"), tables)
         write_bytes(chosen.docs, page.encode())

@@ -337,6 +337,9 @@ class AzimuthScene(GridScene[AzimuthParams]):
         frames: FloatArray = np.repeat(np.minimum(light, 255.0)[:, None], _ROWS, axis=1)
         return frames, times_us
 
+    def shown(self, sample: SceneSample) -> tuple[FloatArray, Int64Array, MultiStream]:
+        return *self.film(sample), self.render(sample)
+
     def render(self, sample: SceneSample) -> MultiStream:
         """Dots through the retina, clicks through two cochleas (sensor size ``(8, 2, 1)``)."""
         from sensors.cochlea_gammatone import GammatoneCochlea, GammatoneParams

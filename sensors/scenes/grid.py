@@ -144,6 +144,11 @@ class GridScene(Scene[Params]):
 
         return render_patches(self, sample, self.jump, self.ball)
 
+    def shown(self, sample: SceneSample) -> tuple[FloatArray, Int64Array, MultiStream]:
+        """Frames ``[F, H, W]``, their times in microseconds, and what the sensors make of all."""
+        rendered = self.render_with_truth(sample)
+        return rendered.film, rendered.film_us, rendered.stream
+
     def ideal(self, batch: SceneBatch) -> Tensor:
         return _scored(self.log_likelihood(*_arrays(batch)))
 

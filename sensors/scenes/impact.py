@@ -274,6 +274,9 @@ class ImpactScene(GridScene[ImpactParams]):
         ratio = sample.truth.values["size_over_speed_ms"]
         return looming_film(left, ratio, _SIZE, _PX_PER_TAN), times_ms.astype(np.int64) * STEP_US
 
+    def shown(self, sample: SceneSample) -> tuple[FloatArray, Int64Array, MultiStream]:
+        return *self.film(sample), self.render(sample)
+
     def render(self, sample: SceneSample) -> MultiStream:
         """The disc through the retina, a click in noise through a cochlea of 24 channels."""
         from sensors.cochlea_gammatone import GammatoneCochlea, GammatoneParams

@@ -321,6 +321,9 @@ class MouthScene(GridScene[MouthParams]):
             wave = add_noise(wave, snr_db, self.generator(sample.seed, sample.index, "noise"))
         return wave.astype(np.float64)
 
+    def shown(self, sample: SceneSample) -> tuple[FloatArray, Int64Array, MultiStream]:
+        return *self.film(sample), self.render(sample)
+
     def render(self, sample: SceneSample) -> MultiStream:
         """The second of two periods through the retina and a cochlea of 24 channels.
 

@@ -11,6 +11,8 @@ from sensors.scenes.grid import GridScene
 from sensors.scenes.self_test import Verdict
 
 _LATENCY_SEED, _N_LATENCY = 505, 100
+_WAKE_SEED, _N_WAKE = 9101, 1000
+_WAKE_THRESHOLDS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
 
 
 def observer_table(verdicts: Sequence[Verdict]) -> str:
@@ -77,6 +79,20 @@ def latency_table(scenes: Sequence[GridScene[Any]]) -> str:
                 f"| {scene.name} | {name} | {events:.0f} | {len(late) / asked:.3f} "
                 f"| {low:.2f} / {middle:.2f} / {high:.2f} |"
             )
+    return "\n".join(lines)
+
+
+def wake_table() -> str:
+    """Share of time asleep and of sounds missed where vision wakes hearing (S6)."""
+    from sensors.scenes.wake_up import causal, default_scene, without_vision
+
+    scene = default_scene()
+    curve = causal(scene, _WAKE_THRESHOLDS, _WAKE_SEED, _N_WAKE)
+    on = (1 - curve.asleep) * scene.duration_ms / scene.params.span_ms
+    blind = without_vision(scene, list(on))
+    lines = ["| threshold | asleep | missed | missed, blind |", "|---|---|---|---|"]
+    for row in zip(_WAKE_THRESHOLDS, curve.asleep, curve.missed, blind.missed, strict=True):
+        lines.append("| {:g} | {:.3f} | {:.3f} | {:.3f} |".format(*row))
     return "\n".join(lines)
 
 

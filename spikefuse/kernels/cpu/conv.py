@@ -206,6 +206,30 @@ def from_maps(grid: Floats, place: Ints, x: Floats, o: int, n_channels: int) -> 
             enter_grid(grid, place, n - 8, at, x, o + at * n + n - 8, n)
 
 
+@_inlined
+def sum_events(
+    sums: Floats,  # [n_grid]
+    begin: int,
+    end: int,
+    index: Ints,
+    value: Floats | None,
+    reach: Ints,
+    patches: Floats,
+    size: Int64Array,
+) -> None:
+    """The grid's sums over the events from ``begin`` to ``end - 1``, in their order."""
+    down, run, width, lanes, line = size[0], size[1], size[2], size[3], size[6]
+    sums[:] = np.float32(0)
+    for e in range(begin, end):
+        o = reach[2 * index[e]] * width
+        w = reach[2 * index[e] + 1] * down * run
+        scale = np.float32(1)
+        if value is not None:
+            scale = value[e]
+        for i in range(down):
+            add_run(sums, o + i * line, patches, w + i * run, scale, run, lanes)
+
+
 @_cached
 def conv_forward(
     ptr: Ints,
@@ -218,22 +242,14 @@ def conv_forward(
     out: Floats,  # [rows * n_channels * positions]
 ) -> None:
     """Currents of every row of events."""
-    down, run, width, lanes, n_channels, n_grid, line = size
+    n_channels, n_grid = size[4], size[5]
     n_maps = n_channels * len(place)
     sums = np.empty(n_grid, np.float32)
     for r in range(ptr.shape[0] - 1):
         if ptr[r] == ptr[r + 1]:
             out[r * n_maps : (r + 1) * n_maps] = np.float32(0)
             continue
-        sums[:] = np.float32(0)
-        for e in range(ptr[r], ptr[r + 1]):
-            o = reach[2 * index[e]] * width
-            w = reach[2 * index[e] + 1] * down * run
-            scale = np.float32(1)
-            if value is not None:
-                scale = value[e]
-            for i in range(down):
-                add_run(sums, o + i * line, patches, w + i * run, scale, run, lanes)
+        sum_events(sums, ptr[r], ptr[r + 1], index, value, reach, patches, size)
         to_maps(out, r * n_maps, n_channels, sums, place)
 
 

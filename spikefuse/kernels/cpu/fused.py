@@ -13,7 +13,10 @@ import numpy.typing as npt
 from numba import njit
 
 from spikefuse._types import Int64Array
-from spikefuse.kernels.cpu.conv import add_run, to_maps
+
+# `add_run`: what is inlined looks its names up here.
+from spikefuse.kernels.cpu.conv import add_run as add_run
+from spikefuse.kernels.cpu.conv import sum_events, to_maps
 from spikefuse.kernels.cpu.layout import Floats, Ints
 from spikefuse.kernels.cpu.masks import count_spikes as count_spikes
 from spikefuse.kernels.cpu.masks import list_spikes as list_spikes
@@ -46,7 +49,7 @@ def conv_lif(
 
     One sample's sums, maps and membranes fit the second-level cache.
     """
-    down, run, width, lanes, n_channels, n_grid, line = size
+    n_channels, n_grid = size[4], size[5]
     n_batch, padded = v.shape
     n_rows, n_words = mask.shape
     membrane, words = v.reshape(-1), mask.reshape(-1)
@@ -56,15 +59,7 @@ def conv_lif(
         for t in range(n_rows // max(n_batch, 1)):
             r = t * n_batch + b
             if ptr[r] < ptr[r + 1]:
-                sums[:] = np.float32(0)
-                for e in range(ptr[r], ptr[r + 1]):
-                    o = reach[2 * index[e]] * width
-                    w = reach[2 * index[e] + 1] * down * run
-                    scale = np.float32(1)
-                    if value is not None:
-                        scale = value[e]
-                    for i in range(down):
-                        add_run(sums, o + i * line, patches, w + i * run, scale, run, lanes)
+                sum_events(sums, ptr[r], ptr[r + 1], index, value, reach, patches, size)
                 to_maps(x, 0, n_channels, sums, place)
                 dirty = True
             elif dirty:
