@@ -1,0 +1,1 @@
+"""What training minimises beside, or instead of, the loss of the right class."""
