@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
@@ -108,6 +109,12 @@ class TrainConfig:
 
     ``partners`` audio recordings are drawn for every vision recording in an epoch.
     ``window_weight`` weighs the loss after a random window against that of the whole sample.
+
+    ``modality_dropout`` is the share of training samples that lose one of their modalities.
+    ``auxiliary_weight`` weighs the loss of a readout of each encoder, which only training has.
+    ``balance = "ogm"`` slows the encoder of the modality that those readouts find ahead, by
+    ``balance_strength``. ``activity_weight`` weighs the synaptic operations of a sample beyond
+    ``activity_target``, in units of those of the untrained model.
     """
 
     epochs: int = 20
@@ -120,6 +127,12 @@ class TrainConfig:
     window_weight: float = 0.3
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     dense_augment: AugmentConfig = field(default_factory=AugmentConfig)
+    modality_dropout: float = 0.0
+    auxiliary_weight: float = 0.0
+    balance: Literal["none", "ogm"] = "none"
+    balance_strength: float = 0.5
+    activity_weight: float = 0.0
+    activity_target: float = 0.0
     threads: int = 2
 
 
@@ -156,6 +169,13 @@ class Config:
     cost: CostConfig = field(default_factory=CostConfig)
 
 
+_WEIGHTS = (
+    "window_weight",
+    "auxiliary_weight",
+    "balance_strength",
+    "activity_weight",
+    "activity_target",
+)
 _ADAPTER: TypeAdapter[Config] = TypeAdapter(Config)
 
 
@@ -306,8 +326,15 @@ def _check_values(config: Config) -> None:
     for key, value in positive.items():
         if not value > 0:
             raise ConfigError(f"{key} must be positive, got {value}")
-    if not config.train.window_weight >= 0:
-        raise ConfigError(f"train.window_weight must be >= 0, got {config.train.window_weight}")
+    for name in _WEIGHTS:
+        if not 0 <= getattr(config.train, name) < math.inf:
+            raise ConfigError(
+                f"train.{name} must be >= 0 and finite, got {getattr(config.train, name)}"
+            )
+    if not 0 <= config.train.modality_dropout <= 1:
+        raise ConfigError(
+            f"train.modality_dropout must lie in [0, 1], got {config.train.modality_dropout}"
+        )
     for name, encoder in (("vision", config.model.vision), ("audio", config.model.audio)):
         try:
             encoder.delays_steps(config.data.dt_ms)
