@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from experiments.batches import batches
 from experiments.checkpoints import CheckpointFolder, Progress
@@ -19,6 +19,7 @@ from experiments.data import PairedData
 from experiments.learners import Learner
 from sensors.paired import Pair
 from spikefuse.errors import SpikefuseError
+from spikefuse.synapses.annealing import AnnealedDelays
 
 OnEpoch = Callable[[dict[str, Any]], None]
 
@@ -68,6 +69,7 @@ def train_model(
         scale = 0.5 * (1 + math.cos(math.pi * (epoch - 1) / n_epochs))
         for group in optimizer.param_groups:
             group["lr"] = rate * max(scale, 0.02)
+        _sharpen_delays(learner.model, (epoch - 1) / max(n_epochs - 1, 1))
         trained = _train_epoch(learner, data, config, optimizer, seed, epoch)
         validation = evaluate_pairs(learner, data, "validation", data.fixed_pairs["validation"])
         record = {
@@ -95,6 +97,13 @@ def evaluate_pairs(learner: Learner, data: PairedData, split: str, pairs: Sequen
             loss += float(torch.nn.functional.cross_entropy(scores, batch.labels, reduction="sum"))
             correct += int((scores.argmax(1) == batch.labels).sum())
     return Score(loss / len(pairs), correct / len(pairs))
+
+
+def _sharpen_delays(model: nn.Module, fraction: float) -> None:
+    """Tell every layer of learned delays how far training is, 0 to 1."""
+    for layer in model.modules():
+        if isinstance(layer, AnnealedDelays):
+            layer.set_anneal(fraction)
 
 
 def _train_epoch(
