@@ -23,8 +23,7 @@ from experiments.window_study import WindowProtocol, learn_windows
 from spikefuse.atomic import write_bytes
 from spikefuse.kernels.fan import Fan
 from spikefuse.kernels.neurons import lif_scan
-from spikefuse.kernels.traces import trace_scan
-from spikefuse.surrogate import Surrogate, spike
+from spikefuse.surrogate import Surrogate
 from spikefuse.synapses.annealing import DELAY_UNIT_MS
 from spikefuse.synapses.cross import CrossSynapses
 
@@ -58,7 +57,7 @@ class DelayProtocol:
     n_test : int
         Trains per initialisation for the accuracy.
     detach_reset : bool
-        Whether the reset is a constant in the backward pass.
+        As in `lif_scan`: whether the reset is a constant in the backward pass.
     """
 
     delays: tuple[int, ...] = DELAYS_MS
@@ -138,13 +137,14 @@ class PlantedNet(torch.nn.Module):
         # In one synapse layer without delay an event arrives in its own step.
         current = self.delayed(a)[0] + self.direct.eval()(b)[0]
         beta = torch.exp(-torch.exp(-self.log_tau))
-        surrogate = Surrogate(slope=self.p.slope)
-        spikes, _ = lif_scan(current, beta, 1.0, reset="subtract", surrogate=surrogate)
-        if self.training and self.p.detach_reset:
-            # The same membrane again, with the resets as a constant input one step later.
-            held = torch.cat([torch.zeros_like(spikes[:1]), spikes[:-1]]).detach()
-            membrane, _ = trace_scan(current - beta * held, beta)
-            spikes = spike(membrane - 1.0, surrogate)
+        spikes, _ = lif_scan(
+            current,
+            beta,
+            1.0,
+            reset="subtract",
+            surrogate=Surrogate(slope=self.p.slope),
+            detach_reset=self.p.detach_reset,
+        )
         return self.gain * spikes.sum(0) + self.offset
 
 

@@ -27,7 +27,8 @@ from spikefuse.neurons import LIF, CubaLIF, CubaLIFParams, LIFParams
 def to_norse(layer: LIF | CubaLIF) -> Converted:
     """The same neurons as a ``LIFBoxCell`` (from `LIF`) or ``LIFCell`` (from `CubaLIF`).
 
-    Both are single steps. Gradients agree too where our slope is 1. A ``LIFCell`` stores its
+    Both are single steps. Gradients agree too where our slope is 1 and ``detach_reset`` is not set:
+    Norse's resets pass them. A ``LIFCell`` stores its
     current after the decay: ``alpha * i`` of ours.
 
     Parameters

@@ -26,7 +26,8 @@ def to_snntorch(layer: LIF | CubaLIF) -> nn.Module:
 
     Spikes and membranes are equal. With a reset by subtraction this needs a membrane that is at
     most the threshold after its reset: snnTorch takes off a second threshold one step later.
-    Where spikes are equal, so are gradients: without the delay snnTorch's reset passes them too.
+    Where spikes are equal, so are gradients, unless ``detach_reset`` is set: without the delay
+    snnTorch's reset always passes them.
 
     Parameters
     ----------
@@ -95,6 +96,8 @@ def from_snntorch(
         "learn_tau": isinstance(theirs.beta, nn.Parameter),
         "slope": surrogate.slope,
         "surrogate": surrogate.name,
+        # A reset that comes one step late is a constant there, one in the same step is not.
+        "detach_reset": bool(theirs.reset_delay),
     }
     if not synaptic:
         return lif_layer(beta, LIFParams(**common), dt_ms)

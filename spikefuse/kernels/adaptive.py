@@ -26,6 +26,7 @@ def alif_scan_ref(
     a0: Tensor | None = None,
     s0: Tensor | None = None,
     surrogate: Surrogate = FAST_SIGMOID,
+    detach_reset: bool = False,
 ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
     """`alif_scan` in plain torch, with the same arguments: its definition."""
     scans.checked_current(current)
@@ -36,7 +37,7 @@ def alif_scan_ref(
     for x in current.unbind(0):
         v = beta * v + (x if recurrent is None else x + s @ recurrent)
         s = spike(v - (threshold + kappa * a), surrogate)
-        v = v * (1.0 - s) if reset == "zero" else v - threshold * s
+        v = scans.after_reset(v, s, threshold, reset, detach_reset)
         a = rho * a + s
         out.append(s)
     return torch.stack(out), (v, a)
@@ -55,6 +56,7 @@ def alif_scan(
     a0: Tensor | None = None,
     s0: Tensor | None = None,
     surrogate: Surrogate = FAST_SIGMOID,
+    detach_reset: bool = False,
     backend: str | None = None,
 ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
     r"""LIF neurons whose threshold rises with every spike and decays back, over a sequence.
@@ -80,6 +82,8 @@ def alif_scan(
     s0 : Tensor[B, N], optional
         Spikes before the first step, for a recurrent layer.
     surrogate : Surrogate
+    detach_reset : bool
+        As in `lif_scan`; the spikes that go anywhere else still carry gradients.
     backend : str, optional
         One of `registry.BACKENDS`.
 
@@ -115,6 +119,7 @@ def alif_scan(
             a0=a0,
             s0=s0,
             surrogate=surrogate,
+            detach_reset=detach_reset,
         )
     spikes, _, v, a = dynamics.run(
         current,
@@ -124,6 +129,7 @@ def alif_scan(
         a0=a0,
         s0=s0,
         subtract=reset == "subtract",
+        detach=detach_reset,
         surrogate=surrogate,
         backend=chosen,
     )

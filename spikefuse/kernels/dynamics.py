@@ -50,6 +50,7 @@ def run(
     a0: Tensor | None = None,
     s0: Tensor | None = None,
     subtract: bool,
+    detach: bool,
     surrogate: Surrogate,
     backend: str,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -66,6 +67,7 @@ def run(
         a0,
         s0,
         subtract,
+        detach,
         surrogate.name,
         surrogate.slope,
         keep,
@@ -112,8 +114,8 @@ def _unpacked(state: Tensor, shape: torch.Size) -> list[Tensor]:
     "spikefuse::neuron_scan",
     mutates_args=(),
     schema="(Tensor current, Tensor? weight, Tensor table, Tensor? i0, Tensor? v0, Tensor? a0, "
-    "Tensor? s0, bool subtract, str surrogate, float slope, bool keep, str backend) -> "
-    "(Tensor, Tensor, Tensor, Tensor, Tensor)",
+    "Tensor? s0, bool subtract, bool detach, str surrogate, float slope, bool keep, str backend) "
+    "-> (Tensor, Tensor, Tensor, Tensor, Tensor)",
 )
 def _forward(
     current: Tensor,
@@ -124,6 +126,7 @@ def _forward(
     a0: Tensor | None,
     s0: Tensor | None,
     subtract: bool,
+    detach: bool,
     surrogate: str,
     slope: float,
     keep: bool,
@@ -167,6 +170,7 @@ def _(
     a0: Tensor | None,
     s0: Tensor | None,
     subtract: bool,
+    detach: bool,
     surrogate: str,
     slope: float,
     keep: bool,
@@ -182,7 +186,7 @@ def _(
     mutates_args=(),
     schema="(Tensor? grad, Tensor? grad_i, Tensor? grad_v, Tensor? grad_a, Tensor current, "
     "Tensor? weight, Tensor table, Tensor? s0, Tensor? spikes, Tensor saved, bool subtract, "
-    "str surrogate, float slope, str backend, bool wants_table, bool wants_weight) -> "
+    "bool detach, str surrogate, float slope, str backend, bool wants_table, bool wants_weight) -> "
     "(Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)",
 )
 def _gradients(
@@ -197,6 +201,7 @@ def _gradients(
     spikes: Tensor | None,
     saved: Tensor,
     subtract: bool,
+    detach: bool,
     surrogate: str,
     slope: float,
     backend: str,
@@ -210,7 +215,7 @@ def _gradients(
     dstate = _packed((grad_i, grad_v, grad_a), current, rows)
     dtable = np.zeros((5 if wants_table else 0, rows.width))
     given = (g.flat, g.step, g.row, x.flat, x.step, x.row)
-    options = (subtract, NAMES.index(surrogate), slope)
+    options = (subtract, detach, NAMES.index(surrogate), slope)
     states = scans.array_of(saved, saved.shape[0], rows.n_rows, 3, rows.width)
     steps = scans.array_of(dx, rows.n_steps, rows.n_rows, rows.width)
     if weight is None or spikes is None:
@@ -247,7 +252,7 @@ def _recurrent_backward(
     given: tuple[Any, ...],
     weight: Tensor,
     lanes: scans.Floats,
-    options: tuple[bool, int, float],
+    options: tuple[bool, bool, int, float],
     fired: scans.Floats,
     spikes: Tensor,
     saved: scans.Floats,
@@ -297,6 +302,7 @@ def _(
     spikes: Tensor | None,
     saved: Tensor,
     subtract: bool,
+    detach: bool,
     surrogate: str,
     slope: float,
     backend: str,
@@ -317,10 +323,10 @@ def _(
 
 def _setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
     """Keep the input, the checkpoints, and the spikes of a recurrent layer."""
-    current, weight, table, _, _, _, s0, subtract, surrogate, slope, _, backend = inputs
+    current, weight, table, _, _, _, s0, subtract, detach, surrogate, slope, _, backend = inputs
     spikes = None if weight is None else output[0]
     ctx.save_for_backward(current, weight, table, s0, spikes, output[4])
-    ctx.options = (subtract, surrogate, slope, backend)
+    ctx.options = (subtract, detach, surrogate, slope, backend)
     ctx.set_materialize_grads(False)
 
 
@@ -334,7 +340,7 @@ def _backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
         ctx.needs_input_grad[1],
     )
     wanted = [d if w else None for d, w in zip(found, ctx.needs_input_grad, strict=False)]
-    return *wanted, *(None,) * 5
+    return *wanted, *(None,) * 6
 
 
 _forward.register_autograd(_backward, setup_context=_setup)

@@ -29,6 +29,7 @@ def lif_scan_ref(
     v0: Tensor | None = None,  # [B, N]
     slope: float = 10.0,
     surrogate: Surrogate | None = None,
+    detach_reset: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """`lif_scan` in plain torch, with the same arguments: its definition."""
     scans.checked_current(current)
@@ -41,7 +42,7 @@ def lif_scan_ref(
     for x in current.unbind(0):
         v = beta * v + x
         s = spike(v - threshold, chosen)
-        v = v * (1.0 - s) if reset == "zero" else v - threshold * s
+        v = scans.after_reset(v, s, threshold, reset, detach_reset)
         out.append(s)
     return torch.stack(out), v
 
@@ -55,6 +56,7 @@ def lif_scan(
     v0: Tensor | None = None,  # [B, N]
     slope: float = 10.0,
     surrogate: Surrogate | None = None,
+    detach_reset: bool = False,
     backend: str | None = None,
 ) -> tuple[Tensor, Tensor]:
     r"""Leaky integrate-and-fire over a sequence.
@@ -63,7 +65,7 @@ def lif_scan(
               v_t = \tilde v_t (1 - s_t) \text{ or } \tilde v_t - \theta s_t
 
     with :math:`\beta = e^{-dt / \tau_{mem}}` (Gerstner et al., "Neuronal Dynamics", 2014, ch. 1).
-    Gradients flow through the reset too, to ``current``, ``beta``, ``threshold`` and ``v0``.
+    Gradients go to ``current``, ``beta``, ``threshold`` and ``v0``.
 
     Parameters
     ----------
@@ -76,6 +78,12 @@ def lif_scan(
     slope : float
         Steepness of the fast-sigmoid surrogate gradient; not read if ``surrogate`` is given.
     surrogate : Surrogate, optional
+    detach_reset : bool
+        Whether the :math:`s_t` that resets is a constant in the backward pass:
+        :math:`\partial v_t / \partial \tilde v_t` is then :math:`1 - s_t`, or 1 with a reset by
+        subtraction, and no surrogate slope enters it (Zenke and Vogels, "The remarkable robustness
+        of surrogate gradient learning", Neural Computation 33(4), 2021,
+        doi:10.1162/neco_a_01367). Values do not change.
     backend : str, optional
         One of `registry.BACKENDS`.
 
@@ -98,9 +106,17 @@ def lif_scan(
     surrogate = Surrogate(slope=slope) if surrogate is None else surrogate
     chosen = scans.choose(_OP, backend, current.device.type, scans.refused(current))
     if chosen == registry.REFERENCE:
-        return lif_scan_ref(current, beta, threshold, reset=reset, v0=v0, surrogate=surrogate)
+        return lif_scan_ref(
+            current,
+            beta,
+            threshold,
+            reset=reset,
+            v0=v0,
+            surrogate=surrogate,
+            detach_reset=detach_reset,
+        )
     keep = scans.wants_grad(current, beta, threshold, v0)
-    options = (reset == "subtract", surrogate.name, surrogate.slope, keep, chosen)
+    options = (reset == "subtract", detach_reset, surrogate.name, surrogate.slope, keep, chosen)
     # The operator costs twice the Python of a plain function; only a tracer needs it.
     traced = torch.compiler.is_compiling() or type(current) not in (Tensor, Parameter)
     scan: Any = torch.ops.spikefuse.lif_scan if traced else _Eager.apply
@@ -163,6 +179,7 @@ def _forward(
     threshold: Tensor,
     v0: Tensor | None,
     subtract: bool,
+    detach: bool,
     surrogate: str,
     slope: float,
     keep: bool,
@@ -194,7 +211,7 @@ _OPERATOR = torch.library.custom_op(
     _forward,
     mutates_args=(),
     schema="(Tensor current, Tensor beta, Tensor threshold, Tensor? v0, bool subtract, "
-    "str surrogate, float slope, bool keep, str backend) -> (Tensor, Tensor, Tensor)",
+    "bool detach, str surrogate, float slope, bool keep, str backend) -> (Tensor, Tensor, Tensor)",
 )
 
 
@@ -205,6 +222,7 @@ def _(
     threshold: Tensor,
     v0: Tensor | None,
     subtract: bool,
+    detach: bool,
     surrogate: str,
     slope: float,
     keep: bool,
@@ -226,6 +244,7 @@ def _gradients(
     threshold: Tensor,
     saved: Tensor,
     subtract: bool,
+    detach: bool,
     surrogate: str,
     slope: float,
     wants_beta: bool,
@@ -249,6 +268,7 @@ def _gradients(
         scans.lanes_of(beta, n, rows),
         scans.lanes_of(threshold, n, rows),
         subtract,
+        detach,
         NAMES.index(surrogate),
         slope,
         scans.CHECKPOINT_STEPS,
@@ -267,7 +287,7 @@ _BACK_OPERATOR = torch.library.custom_op(
     _gradients,
     mutates_args=(),
     schema="(Tensor? grad, Tensor? grad_v, Tensor current, Tensor beta, Tensor threshold, "
-    "Tensor saved, bool subtract, str surrogate, float slope, bool wants_beta, "
+    "Tensor saved, bool subtract, bool detach, str surrogate, float slope, bool wants_beta, "
     "bool wants_threshold, str backend) -> (Tensor, Tensor, Tensor, Tensor)",
 )
 
@@ -281,6 +301,7 @@ def _(
     threshold: Tensor,
     saved: Tensor,
     subtract: bool,
+    detach: bool,
     surrogate: str,
     slope: float,
     wants_beta: bool,
@@ -298,9 +319,9 @@ def _(
 
 def _setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
     """Keep the input and the checkpoints; never the whole membrane."""
-    current, beta, threshold, _, subtract, surrogate, slope, _, backend = inputs
+    current, beta, threshold, _, subtract, detach, surrogate, slope, _, backend = inputs
     ctx.save_for_backward(current, beta, threshold, output[2])
-    ctx.options = (subtract, surrogate, slope)
+    ctx.options = (subtract, detach, surrogate, slope)
     ctx.backend = backend
     ctx.gradients = torch.ops.spikefuse.lif_scan_backward
     ctx.set_materialize_grads(False)
@@ -329,7 +350,7 @@ def _backward(
         scans.summed_like(dbeta, beta) if wants[1] else None,
         scans.summed_like(dthreshold, threshold) if wants[2] else None,
         dv if wants[3] else None,
-        *(None,) * 5,
+        *(None,) * 6,
     )
 
 

@@ -23,6 +23,7 @@ def recurrent_lif_scan_ref(
     v0: Tensor | None = None,  # [B, N]
     s0: Tensor | None = None,
     surrogate: Surrogate = FAST_SIGMOID,
+    detach_reset: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """`recurrent_lif_scan` in plain torch, with the same arguments: its definition."""
     scans.checked_current(current)
@@ -33,7 +34,7 @@ def recurrent_lif_scan_ref(
     for x in current.unbind(0):
         v = beta * v + (x + s @ recurrent)
         s = spike(v - threshold, surrogate)
-        v = v * (1.0 - s) if reset == "zero" else v - threshold * s
+        v = scans.after_reset(v, s, threshold, reset, detach_reset)
         out.append(s)
     return torch.stack(out), v
 
@@ -48,6 +49,7 @@ def recurrent_lif_scan(
     v0: Tensor | None = None,  # [B, N]
     s0: Tensor | None = None,
     surrogate: Surrogate = FAST_SIGMOID,
+    detach_reset: bool = False,
     backend: str | None = None,
 ) -> tuple[Tensor, Tensor]:
     r"""LIF neurons with recurrent synapses of one step delay, over a sequence.
@@ -67,6 +69,8 @@ def recurrent_lif_scan(
     v0, s0 : Tensor[B, N], optional
         Membrane and spikes before the first step, zero by default.
     surrogate : Surrogate
+    detach_reset : bool
+        As in `lif_scan`; the spikes that go anywhere else still carry gradients.
     backend : str, optional
         One of `registry.BACKENDS`.
 
@@ -91,7 +95,15 @@ def recurrent_lif_scan(
     chosen = scans.choose(_OP, backend, current.device.type, scans.refused(current))
     if chosen == registry.REFERENCE:
         return recurrent_lif_scan_ref(
-            current, beta, threshold, recurrent, reset=reset, v0=v0, s0=s0, surrogate=surrogate
+            current,
+            beta,
+            threshold,
+            recurrent,
+            reset=reset,
+            v0=v0,
+            s0=s0,
+            surrogate=surrogate,
+            detach_reset=detach_reset,
         )
     spikes, _, v, _ = dynamics.run(
         current,
@@ -100,6 +112,7 @@ def recurrent_lif_scan(
         v0=v0,
         s0=s0,
         subtract=reset == "subtract",
+        detach=detach_reset,
         surrogate=surrogate,
         backend=chosen,
     )

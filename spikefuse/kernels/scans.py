@@ -130,6 +130,14 @@ def checked_reset(reset: str) -> None:
         raise ValueError(f"reset must be 'zero' or 'subtract', got {reset!r}")
 
 
+def after_reset(
+    v: Tensor, s: Tensor, threshold: Tensor | float, reset: Reset, detach: bool
+) -> Tensor:
+    """What the spikes ``s`` leave of the membrane ``v``; ``detach``: they are constants."""
+    s = s.detach() if detach else s
+    return v * (1.0 - s) if reset == "zero" else v - threshold * s
+
+
 def parameter_of(name: str, value: Tensor | float, current: Tensor) -> Tensor:
     """A parameter as a tensor beside ``current``: a scalar, or one value per neuron."""
     if not isinstance(value, Tensor):

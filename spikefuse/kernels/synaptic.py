@@ -25,6 +25,7 @@ def cuba_lif_scan_ref(
     v0: Tensor | None = None,
     s0: Tensor | None = None,
     surrogate: Surrogate = FAST_SIGMOID,
+    detach_reset: bool = False,
 ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
     """`cuba_lif_scan` in plain torch, with the same arguments: its definition."""
     scans.checked_current(current)
@@ -36,7 +37,7 @@ def cuba_lif_scan_ref(
         i = alpha * i + (x if recurrent is None else x + s @ recurrent)
         v = beta * v + i
         s = spike(v - threshold, surrogate)
-        v = v * (1.0 - s) if reset == "zero" else v - threshold * s
+        v = scans.after_reset(v, s, threshold, reset, detach_reset)
         out.append(s)
     return torch.stack(out), (i, v)
 
@@ -53,6 +54,7 @@ def cuba_lif_scan(
     v0: Tensor | None = None,
     s0: Tensor | None = None,
     surrogate: Surrogate = FAST_SIGMOID,
+    detach_reset: bool = False,
     backend: str | None = None,
 ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
     r"""LIF neurons whose input decays through a synaptic current, over a sequence.
@@ -75,6 +77,8 @@ def cuba_lif_scan(
     s0 : Tensor[B, N], optional
         Spikes before the first step, for a recurrent layer.
     surrogate : Surrogate
+    detach_reset : bool
+        As in `lif_scan`; the spikes that go anywhere else still carry gradients.
     backend : str, optional
         One of `registry.BACKENDS`.
 
@@ -109,6 +113,7 @@ def cuba_lif_scan(
             v0=v0,
             s0=s0,
             surrogate=surrogate,
+            detach_reset=detach_reset,
         )
     spikes, i, v, _ = dynamics.run(
         current,
@@ -118,6 +123,7 @@ def cuba_lif_scan(
         v0=v0,
         s0=s0,
         subtract=reset == "subtract",
+        detach=detach_reset,
         surrogate=surrogate,
         backend=chosen,
     )

@@ -35,6 +35,8 @@ class ALIFParams:
     slope : float
         Steepness of the surrogate gradient.
     surrogate : "fast_sigmoid", "triangle" or "arctan"
+    detach_reset : bool
+        Whether the spike that resets is a constant in the backward pass (see `lif_scan`).
     """
 
     tau_mem_ms: float = 20.0
@@ -46,6 +48,7 @@ class ALIFParams:
     learn_tau: bool = True
     slope: float = 3.0
     surrogate: SurrogateName = "fast_sigmoid"
+    detach_reset: bool = False
 
 
 class ALIFState(NamedTuple):
@@ -116,6 +119,7 @@ class ALIF(nn.Module):
             a0=a0,
             s0=s0,
             surrogate=Surrogate(p.surrogate, p.slope),
+            detach_reset=p.detach_reset,
         )
         last = None if self.recurrent_weight is None else spikes[-1].clone()
         return spikes, ALIFState(v, a, last)

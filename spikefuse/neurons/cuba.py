@@ -32,6 +32,8 @@ class CubaLIFParams:
     slope : float
         Steepness of the surrogate gradient.
     surrogate : "fast_sigmoid", "triangle" or "arctan"
+    detach_reset : bool
+        Whether the spike that resets is a constant in the backward pass (see `lif_scan`).
     """
 
     tau_mem_ms: float = 20.0
@@ -42,6 +44,7 @@ class CubaLIFParams:
     learn_tau: bool = True
     slope: float = 3.0
     surrogate: SurrogateName = "fast_sigmoid"
+    detach_reset: bool = False
 
 
 class CubaState(NamedTuple):
@@ -111,6 +114,7 @@ class CubaLIF(nn.Module):
             v0=v0,
             s0=s0,
             surrogate=Surrogate(p.surrogate, p.slope),
+            detach_reset=p.detach_reset,
         )
         last = None if self.recurrent_weight is None else spikes[-1].clone()
         return spikes, CubaState(i, v, last)

@@ -32,6 +32,8 @@ class LIFParams:
     slope : float
         Steepness of the surrogate gradient.
     surrogate : "fast_sigmoid", "triangle" or "arctan"
+    detach_reset : bool
+        Whether the spike that resets is a constant in the backward pass (see `lif_scan`).
     """
 
     tau_mem_ms: float = 20.0
@@ -41,6 +43,7 @@ class LIFParams:
     learn_tau: bool = True
     slope: float = 3.0
     surrogate: SurrogateName = "fast_sigmoid"
+    detach_reset: bool = False
 
 
 class RecurrentState(NamedTuple):
@@ -99,7 +102,13 @@ class LIF(nn.Module):
         surrogate = Surrogate(p.surrogate, p.slope)
         if self.recurrent_weight is None:
             return lif_scan(
-                current, self.beta(), p.threshold, reset=p.reset, v0=state, surrogate=surrogate
+                current,
+                self.beta(),
+                p.threshold,
+                reset=p.reset,
+                v0=state,
+                surrogate=surrogate,
+                detach_reset=p.detach_reset,
             )
         v0, s0 = (None, None) if state is None else state
         spikes, v = recurrent_lif_scan(
@@ -111,6 +120,7 @@ class LIF(nn.Module):
             v0=v0,
             s0=s0,
             surrogate=surrogate,
+            detach_reset=p.detach_reset,
         )
         return spikes, RecurrentState(v, spikes[-1].clone())
 

@@ -111,6 +111,25 @@ def test_import_of_a_leaky_that_resets_late_to_zero_gives_its_spikes() -> None:
     assert torch.equal(spikes, expected)
 
 
+@pytest.mark.parametrize("late", [False, True])
+def test_import_passes_gradients_through_the_reset_where_snntorch_does(late: bool) -> None:
+    grad = snntorch.surrogate.fast_sigmoid(slope=10.0)
+    theirs = snntorch.Leaky(
+        beta=0.9, threshold=0.8, reset_mechanism="zero", reset_delay=late, spike_grad=grad
+    )
+    ours = from_snntorch(theirs, N, 1.0)
+    assert ours.params.detach_reset == late
+    current = away_from_ties(0.8, peaks(ours), 0.5).requires_grad_()
+    weight = torch.randn(current.shape)
+    (found,) = torch.autograd.grad((ours(current)[0] * weight).sum(), current)
+    out, mem = [], theirs.reset_mem()
+    for x in current.unbind(0):
+        s, mem = theirs(x, mem)
+        out.append(s)
+    (expected,) = torch.autograd.grad((torch.stack(out) * weight).sum(), current)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("layer", "reason"),
     [

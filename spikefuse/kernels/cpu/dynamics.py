@@ -123,6 +123,7 @@ def _back_row(
     phi: Floats,
     p: Floats,
     subtract: bool,
+    detach: bool,
     dstate: Floats,
     dx: Floats,
     parts: Floats,
@@ -134,7 +135,7 @@ def _back_row(
     for n in range(len(dx)):
         s = _ONE if h[n] - limit[n] > _ZERO else _ZERO
         dv, da = dstate[1, n], dstate[2, n]
-        by_reset = dv * p[2, n] if subtract else dv * h[n]
+        by_reset = _ZERO if detach else dv * p[2, n] if subtract else dv * h[n]
         du = phi[n] * (grad[n] + carry[n] + da - by_reset)
         dh = du + (dv if subtract else dv * (_ONE - s))
         di = dh + dstate[0, n]
@@ -200,6 +201,7 @@ def step_back(
     carry: Floats,  # [B, N], or [1, N] of zeros
     p: Floats,
     subtract: bool,
+    detach: bool,
     kind: int,
     slope: float,
     t: int,
@@ -226,6 +228,7 @@ def step_back(
             phi,
             p,
             subtract,
+            detach,
             dstate[b],
             dx[t, b],
             parts,
@@ -253,6 +256,7 @@ def scan_backward(
     x_row: int,
     p: Floats,
     subtract: bool,
+    detach: bool,
     kind: int,
     slope: float,
     every: int,
@@ -277,8 +281,8 @@ def scan_backward(
             )  # fmt: skip
             for t in range(last - 1, first - 1, -1):
                 step_back(
-                    grad, grad_step, grad_row, none, p, subtract, kind, slope, t, low, high,
-                    trace[t - first], dstate, dx, sums,
+                    grad, grad_step, grad_row, none, p, subtract, detach, kind, slope, t, low,
+                    high, trace[t - first], dstate, dx, sums,
                 )  # fmt: skip
             flush(sums, dp)
 

@@ -76,12 +76,13 @@ def _through(
     phi: np.float32,
     theta: np.float32,
     subtract: bool,
+    detach: bool,
     dv: np.float32,
 ) -> np.float32:
     """Gradient of one membrane before its reset, by its spike and by what the reset leaves."""
     s = _ONE if h - theta > _ZERO else _ZERO
     left = dv if subtract else dv * (_ONE - s)
-    by_reset = dv * theta if subtract else dv * h
+    by_reset = _ZERO if detach else dv * theta if subtract else dv * h
     return phi * (grad - by_reset) + left
 
 
@@ -94,6 +95,7 @@ def _back_row(
     beta: Floats,
     theta: Floats,
     subtract: bool,
+    detach: bool,
     dv: Floats,
     dx: Floats,
 ) -> None:
@@ -102,17 +104,17 @@ def _back_row(
     if kind == 0:
         for n in range(len(dx)):
             phi = fast_sigmoid(h[n] - theta[n], k)
-            dx[n] = _through(grad[n], h[n], phi, theta[n], subtract, dv[n])
+            dx[n] = _through(grad[n], h[n], phi, theta[n], subtract, detach, dv[n])
             dv[n] = beta[n] * dx[n]
     elif kind == 1:
         for n in range(len(dx)):
             phi = triangle(h[n] - theta[n], k)
-            dx[n] = _through(grad[n], h[n], phi, theta[n], subtract, dv[n])
+            dx[n] = _through(grad[n], h[n], phi, theta[n], subtract, detach, dv[n])
             dv[n] = beta[n] * dx[n]
     else:
         for n in range(len(dx)):
             phi = arctan(h[n] - theta[n], k)
-            dx[n] = _through(grad[n], h[n], phi, theta[n], subtract, dv[n])
+            dx[n] = _through(grad[n], h[n], phi, theta[n], subtract, detach, dv[n])
             dv[n] = beta[n] * dx[n]
 
 
@@ -123,13 +125,14 @@ def _theta_row(
     phi: Floats,
     theta: Floats,
     subtract: bool,
+    detach: bool,
     dv: Floats,
     dtheta: Floats,
 ) -> None:
     """This step's part of the threshold's gradient; needs ``dv`` after the reset."""
     for n in range(len(dtheta)):
         s = _ONE if h[n] - theta[n] > _ZERO else _ZERO
-        by_reset = dv[n] * theta[n] if subtract else dv[n] * h[n]
+        by_reset = _ZERO if detach else dv[n] * theta[n] if subtract else dv[n] * h[n]
         shift = dv[n] * s if subtract else _ZERO
         dtheta[n] -= phi[n] * (grad[n] - by_reset) + shift
 
@@ -161,6 +164,7 @@ def lif_backward(
     beta: Floats,  # [N]
     theta: Floats,  # [N]
     subtract: bool,
+    detach: bool,
     kind: int,
     slope: float,
     every: int,
@@ -196,8 +200,8 @@ def lif_backward(
                     g = grad[at : at + width]
                     if len(dtheta) > 0:
                         surrogate_row(kind, slope, h, theta, phi)
-                        _theta_row(g, h, phi, theta, subtract, dv[b], part_theta)
-                    _back_row(g, h, kind, slope, beta, theta, subtract, dv[b], dx[t, b])
+                        _theta_row(g, h, phi, theta, subtract, detach, dv[b], part_theta)
+                    _back_row(g, h, kind, slope, beta, theta, subtract, detach, dv[b], dx[t, b])
                     if len(dbeta) > 0 and t > first:
                         before = trace[t - first - 1, b - low]
                         _beta_row(dx[t, b], before, theta, subtract, part_beta)

@@ -30,6 +30,7 @@ def test_defaults_and_overrides() -> None:
             "data.root=some/where",
             "data.test_root=else",
             "model.lif.reset=zero",
+            "model.lif.detach_reset=true",
             "model.vision.convs=[{channels=4, kernel=[3,3], stride=[1,1]}]",
         ],
     )
@@ -38,6 +39,7 @@ def test_defaults_and_overrides() -> None:
     assert (config.train.learning_rate, config.train.epochs, config.train.batch_size) == (0.5, 2, 7)
     assert (config.data.root, config.data.test_root) == ("some/where", "else")
     assert config.model.lif.reset == "zero"
+    assert config.model.lif.detach_reset
     assert config.model.vision.convs[0].channels == 4
     assert load_config(None, ["seeds=5"]).seeds == (5,)
 

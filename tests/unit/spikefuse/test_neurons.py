@@ -1,6 +1,7 @@
 """Neuron references against closed forms, snnTorch and finite differences."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -131,6 +132,27 @@ def test_the_surrogate_of_a_layer_is_the_one_in_its_parameters() -> None:
     layer(current)[0].sum().backward()
     expected = Surrogate("triangle", 0.5).derivative(torch.tensor(0.4))
     assert current.grad.item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("recurrent", [False, True])
+@pytest.mark.parametrize(
+    ("kind", "params"), [(LIF, LIFParams()), (CubaLIF, CubaLIFParams()), (ALIF, ALIFParams())]
+)
+def test_layers_detach_their_reset_when_told(kind, params, recurrent: bool) -> None:
+    gradients = []
+    for detach in (False, True):
+        torch.manual_seed(0)
+        layer = kind(6, replace(params, detach_reset=detach), 5.0, recurrent=recurrent)
+        current = torch.zeros(20, 3, 6).uniform_().requires_grad_()
+        _, state = layer(current)
+        membrane = state if isinstance(state, torch.Tensor) else state.v
+        gradients.append(torch.autograd.grad(membrane.sum(), current)[0])
+    through, detached = gradients
+    assert not torch.allclose(through, detached)
+    if kind is LIF and not recurrent:
+        # Reset by subtraction: the membrane is then a leaky sum for the gradient.
+        expected = layer.beta()[None].detach() ** torch.arange(19, -1, -1.0)[:, None]
+        torch.testing.assert_close(detached[:, 0], expected, rtol=1e-5, atol=0)
 
 
 def test_recurrent_weights_start_without_self_connection_and_at_their_scale() -> None:

@@ -70,22 +70,50 @@ def test_numba_gives_the_bits_of_the_reference(shape, reset, monkeypatch) -> Non
 
 
 @pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("detach", [False, True], ids=["through", "detached"])
 @pytest.mark.parametrize("reset", RESETS)
 @pytest.mark.parametrize("shape", SHAPES[1:])
-def test_gradients_equal_those_of_the_reference_in_float64(shape, reset, name, monkeypatch) -> None:
+def test_gradients_equal_those_of_the_reference_in_float64(
+    shape, reset, detach, name, monkeypatch
+) -> None:
     calls = spy(monkeypatch, "lif_scan", "lif_backward")
-    case, surrogate = random_case(shape), Surrogate(name, 1.3)
-    spikes, v = lif_scan(**case, reset=reset, surrogate=surrogate)
+    case = random_case(shape)
+    options = {"reset": reset, "surrogate": Surrogate(name, 1.3), "detach_reset": detach}
+    spikes, v = lif_scan(**case, **options)
     weight, weight_v = torch.randn_like(spikes), torch.randn_like(v)
     found = torch.autograd.grad((spikes * weight).sum() + (v * weight_v).sum(), list(case.values()))
     assert calls == [1]
     exact = {k: value.detach().double().requires_grad_() for k, value in case.items()}
-    spikes64, v64 = lif_scan_ref(**exact, reset=reset, surrogate=surrogate)
+    spikes64, v64 = lif_scan_ref(**exact, **options)
     assert torch.equal(spikes64.float(), spikes)
     expected = torch.autograd.grad(
         (spikes64 * weight).sum() + (v64 * weight_v).sum(), list(exact.values())
     )
     assert all(relative(a, b) < 1e-5 for a, b in zip(found, expected, strict=True))
+
+
+@pytest.mark.parametrize("backend", ["numba", "reference"])
+@pytest.mark.parametrize("reset", RESETS)
+def test_a_detached_reset_has_its_closed_form(reset: str, backend: str) -> None:
+    # One spike, at step 2. The last membrane is a leaky sum whose past a reset to zero cuts off.
+    current = torch.tensor([0.3, 0.3, 1.0, 0.1, 0.2]).view(5, 1, 1).requires_grad_()
+    spikes, v = lif_scan(current, 0.9, 1.0, reset=reset, detach_reset=True, backend=backend)
+    assert spikes.flatten().tolist() == [0, 0, 1, 0, 0]
+    (found,) = torch.autograd.grad(v.sum(), current)
+    expected = 0.9 ** torch.arange(4, -1, -1.0)
+    expected[:3] *= reset == "subtract"
+    torch.testing.assert_close(found.flatten(), expected, rtol=1e-5, atol=0)
+
+
+def test_a_detached_reset_changes_gradients_but_no_value() -> None:
+    case = random_case((40, 3, 33))
+    through, detached = (lif_scan(**case, detach_reset=d) for d in (False, True))
+    for a, b in zip(through, detached, strict=True):
+        assert torch.equal(a, b)
+    (a,), (b,) = (
+        torch.autograd.grad(s.sum() + v.sum(), case["current"]) for s, v in (through, detached)
+    )
+    assert relative(a, b) > 0.1
 
 
 def test_scalar_parameters_get_the_summed_gradient() -> None:
@@ -262,7 +290,7 @@ def test_operators_pass_torch_opcheck() -> None:
     for v0 in (case["v0"], None):
         torch.library.opcheck(
             torch.ops.spikefuse.lif_scan.default,
-            (case["current"], beta, threshold, v0, True, "triangle", 1.0, True, "numba"),
+            (case["current"], beta, threshold, v0, True, True, "triangle", 1.0, True, "numba"),
         )
         torch.library.opcheck(
             torch.ops.spikefuse.li_scan.default,
@@ -274,7 +302,8 @@ def test_the_operator_equals_the_eager_path() -> None:
     case = random_case((40, 3, 33))
     inputs = list(case.values())
     eager = lif_scan(**case, reset="subtract", slope=2.0)
-    traced = torch.ops.spikefuse.lif_scan(*inputs, True, "fast_sigmoid", 2.0, True, "numba")[:2]
+    options = (True, False, "fast_sigmoid", 2.0, True, "numba")
+    traced = torch.ops.spikefuse.lif_scan(*inputs, *options)[:2]
     weight = torch.randn_like(eager[0])
     grads = [
         torch.autograd.grad((spikes * weight).sum() + v.sum(), inputs)

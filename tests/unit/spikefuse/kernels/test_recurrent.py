@@ -57,12 +57,14 @@ def flat(result: tuple) -> list[Tensor]:
 
 
 @pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("detach", [False, True], ids=["through", "detached"])
 @pytest.mark.parametrize("reset", ["zero", "subtract"])
 @pytest.mark.parametrize(("kind", "recurrent"), CASES)
-def test_bits_and_gradients(kind, recurrent, reset, shape, monkeypatch) -> None:
+def test_bits_and_gradients(kind, recurrent, reset, detach, shape, monkeypatch) -> None:
     scan, reference = SCANS[kind][:2]
     case = random_case(kind, recurrent, shape)
-    options = {"reset": reset, "surrogate": Surrogate("triangle", 0.8)}
+    surrogate = Surrogate("triangle", 0.8)
+    options = {"reset": reset, "surrogate": surrogate, "detach_reset": detach}
     calls: list[int] = []
     module = __import__(
         registry.kernel("neuron_scan", "numba", "scan_forward").__module__, fromlist=["x"]
@@ -104,6 +106,16 @@ def test_chunks_equal_the_whole(kind: str, recurrent: bool) -> None:
     assert torch.equal(torch.cat([first[0], rest[0]]), whole[0])
     for a, b in zip(rest[1:], whole[1:], strict=True):
         assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize(("kind", "recurrent"), CASES)
+def test_a_detached_reset_changes_gradients_but_no_value(kind: str, recurrent: bool) -> None:
+    case = random_case(kind, recurrent, (30, 2, 20))
+    through, detached = (flat(SCANS[kind][0](**case, detach_reset=d)) for d in (False, True))
+    for a, b in zip(through, detached, strict=True):
+        assert torch.equal(a, b)
+    a, b = (torch.autograd.grad(x[0].sum(), case["current"])[0] for x in (through, detached))
+    assert float((a - b).norm()) > 0.05 * float(a.norm())
 
 
 def test_without_their_extra_state_all_are_lif() -> None:
@@ -191,7 +203,7 @@ def test_operator_passes_torch_opcheck(weight: Tensor | None) -> None:
     v0 = torch.rand(2, 5, requires_grad=True)
     torch.library.opcheck(
         torch.ops.spikefuse.neuron_scan.default,
-        (current, weight, table, None, v0, None, None, True, "triangle", 1.0, True, "numba"),
+        (current, weight, table, None, v0, None, None, True, True, "triangle", 1.0, True, "numba"),
     )
 
 
