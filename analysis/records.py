@@ -37,6 +37,11 @@ class RunRecord:
         Content of ``predictions.csv``, each column an array of one entry per line.
     config : dict
         Content of ``config.toml``; empty where the file is absent.
+    scores : dict of arrays, or None
+        Content of ``scores.npz``: ``<split>.<model>.seed<seed>`` natural-log class probabilities
+        ``[n, C]`` of the final decision (float32, at temperature 1), ``<split>.labels`` [n] and
+        ``<split>.pairs`` [n, M], the recording of each of the ``modalities`` [M]. Splits are
+        ``validation`` and ``test``; rows are in the order of ``predictions.csv``.
     """
 
     path: Path
@@ -45,6 +50,7 @@ class RunRecord:
     metrics: list[dict[str, Any]]
     predictions: dict[str, np.ndarray[Any, Any]] | None
     config: dict[str, Any]
+    scores: dict[str, np.ndarray[Any, Any]] | None = None
 
 
 def load_run(path: Path | str) -> RunRecord:
@@ -63,10 +69,11 @@ def load_run(path: Path | str) -> RunRecord:
     return RunRecord(
         folder,
         _read_result(folder),
-        _read_raster(folder / "raster.npz"),
+        _read_arrays(folder / "raster.npz"),
         _read_metrics(folder / "metrics.jsonl"),
         _read_predictions(folder / "predictions.csv"),
         _read_config(folder / "config.toml"),
+        _read_arrays(folder / "scores.npz"),
     )
 
 
@@ -102,8 +109,8 @@ def _read_result(folder: Path) -> dict[str, Any]:
     return result
 
 
-def _read_raster(file: Path) -> dict[str, np.ndarray[Any, Any]] | None:
-    """``raster.npz``, where it is."""
+def _read_arrays(file: Path) -> dict[str, np.ndarray[Any, Any]] | None:
+    """The arrays of an ``.npz`` file, where it is."""
     if not file.is_file():
         return None
     try:

@@ -101,6 +101,11 @@ class CheckpointFolder:
             raise DataError(f"{self.folder} must hold a trained checkpoint, got none; train first")
         model.load_state_dict(load_file(path))
 
+    def save_best(self, model: nn.Module) -> None:
+        """Put ``model`` in the place of the best epoch's weights: what was fitted afterwards."""
+        weights = save({name: tensor.contiguous() for name, tensor in model.state_dict().items()})
+        write_bytes(self._best(self.load_progress().best_epoch), weights)
+
     def _best(self, epoch: int) -> Path:
         return self.folder / f"best-{epoch:04d}.safetensors"
 

@@ -13,6 +13,7 @@ from experiments.batches import Batch, batches
 from experiments.config import Config, CostConfig
 from experiments.data import Hearing, PairedData
 from experiments.learners import Learner
+from experiments.scores import FinalScores
 from spikefuse._types import FloatArray, Int64Array
 from spikefuse.cost import count, energy
 from spikefuse.opcounts import OpCounts, PathCounts
@@ -30,6 +31,8 @@ class Evaluation:
     times_ms, accuracy_by_time : float [k]
         Accuracy of the answer given after each time.
     counts : OpCounts
+    scores : FinalScores
+        Log-probabilities of the final answers.
     compute_ms : float
         Host time for one sample at batch 1, preparation of the inputs included.
     """
@@ -40,6 +43,7 @@ class Evaluation:
     times_ms: FloatArray
     accuracy_by_time: FloatArray
     counts: OpCounts
+    scores: FinalScores
     compute_ms: float
 
     @property
@@ -53,11 +57,14 @@ def evaluate(learner: Learner, data: PairedData, config: Config) -> Evaluation:
     learner.model.eval()
     times_ms = learner.anytime_ms(config.cost.windows_ms)
     answers: list[torch.Tensor] = []
+    last: list[torch.Tensor] = []
     labels: list[torch.Tensor] = []
     counted: list[OpCounts] = []
     for batch in batches(data, "test", data.fixed_pairs["test"], 64):
         with torch.no_grad():
-            answers.append(learner.anytime_scores(batch.samples, times_ms).argmax(2))
+            scores = learner.anytime_scores(batch.samples, times_ms)
+        answers.append(scores.argmax(2))
+        last.append(scores[-1])
         labels.append(batch.labels)
         counted.append(_count(learner, batch, config, data.hearing))
     by_time = torch.cat(answers, dim=1).numpy()
@@ -70,6 +77,7 @@ def evaluate(learner: Learner, data: PairedData, config: Config) -> Evaluation:
         times,
         (by_time == truth).mean(axis=1),
         OpCounts.concat(counted),
+        FinalScores.from_logits(torch.cat(last), torch.cat(labels)),
         _host_compute_ms(learner, data, config.cost.latency_repeats),
     )
 

@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 
 import spikefuse
+from analysis.calibration import at_temperature, describe_calibration
 from analysis.stats import two_way_cluster_interval
 from experiments.config import Config
 from experiments.data import PairedData
 from experiments.evaluate import Evaluation, describe_energy, describe_latency
 from experiments.learners import Learner
+from experiments.scores import FinalScores
 from spikefuse.cost.energy import ratio
 from spikefuse.opcounts import COUNT_FIELDS, OpCounts
 
@@ -25,7 +27,7 @@ def build_result(
     data: PairedData,
     learners: Mapping[str, Learner],
     evaluations: Mapping[str, Sequence[Evaluation]],
-    validation: Mapping[str, Sequence[float]],
+    validation: Mapping[str, Sequence[FinalScores]],
     environment: Mapping[str, Any],
 ) -> dict[str, Any]:
     """The content of ``result.json``.
@@ -36,7 +38,7 @@ def build_result(
     data : PairedData
     learners : mapping of model name to one of its trained models
     evaluations : mapping of model name to one Evaluation per seed
-    validation : mapping of model name to the best validation accuracy per seed
+    validation : mapping of model name to its validation scores per seed
     environment : mapping
     """
     models = {
@@ -61,7 +63,7 @@ def build_result(
 def _describe_model(
     learner: Learner,
     evaluations: Sequence[Evaluation],
-    validation: Sequence[float],
+    validation: Sequence[FinalScores],
     config: Config,
     data: PairedData,
     environment: Mapping[str, Any],
@@ -76,7 +78,8 @@ def _describe_model(
         "accuracy": float(np.mean(by_seed)),
         "accuracy_by_seed": by_seed,
         "accuracy_interval": _interval(evaluations, data),
-        "val_accuracy": float(np.mean(validation)),
+        "val_accuracy": float(np.mean([scores.accuracy for scores in validation])),
+        "calibration": _describe_calibration(evaluations, validation),
         "params": sum(p.numel() for p in learner.model.parameters()),
         "counts": {
             "total": {name: getattr(counts, name) for name in COUNT_FIELDS},
@@ -91,6 +94,29 @@ def _describe_model(
     }
 
 
+def _describe_calibration(
+    evaluations: Sequence[Evaluation], validation: Sequence[FinalScores]
+) -> dict[str, Any]:
+    """Scores of the stated probabilities, mean over seeds, at temperature 1 and at the fitted one.
+
+    The temperature of each seed is fitted on the validation pairs and used on the test pairs.
+    """
+    temperatures = [scores.temperature for scores in validation]
+    described: dict[str, Any] = {
+        "temperature": float(np.exp(np.mean(np.log(temperatures)))),
+        "temperature_by_seed": temperatures,
+    }
+    for key, used in (("before", [1.0] * len(temperatures)), ("after", temperatures)):
+        by_seed = [
+            describe_calibration(at_temperature(e.scores.log_probs, t), e.scores.labels)
+            for e, t in zip(evaluations, used, strict=True)
+        ]
+        described[key] = {
+            name: float(np.mean([found[name] for found in by_seed])) for name in by_seed[0]
+        }
+    return described
+
+
 def _pooled(evaluations: Sequence[Evaluation], counts: OpCounts) -> Evaluation:
     """All seeds' evaluations as one."""
     return Evaluation(
@@ -100,6 +126,10 @@ def _pooled(evaluations: Sequence[Evaluation], counts: OpCounts) -> Evaluation:
         evaluations[0].times_ms,
         np.mean([e.accuracy_by_time for e in evaluations], axis=0),
         counts,
+        FinalScores(
+            np.concatenate([e.scores.log_probs for e in evaluations]),
+            np.concatenate([e.labels for e in evaluations]),
+        ),
         float(np.median([e.compute_ms for e in evaluations])),
     )
 

@@ -21,6 +21,7 @@ from experiments.files import write_bytes, write_json, write_text
 from experiments.learners import Learner, build_learner
 from experiments.results import build_result
 from experiments.results import test_groups as groups_of_test
+from experiments.scores import FinalScores, calibrate_late, final_scores, write_scores
 from experiments.training import epochs_of, train_model
 from spikefuse.errors import ConfigError
 
@@ -76,7 +77,7 @@ def run_experiment(config: Config, folder: Path, reporter: Reporter) -> dict[str
     write_json(folder / "env.json", environment)
     write_json(folder / "manifest.json", dict(data.manifest))
     trained: dict[tuple[str, int], Learner] = {}
-    validation: dict[str, list[float]] = {}
+    validation: dict[str, list[FinalScores]] = {}
     for name in config.models:
         for seed in config.seeds:
             reporter.stage(f"train {name}, seed {seed}")
@@ -89,9 +90,9 @@ def run_experiment(config: Config, folder: Path, reporter: Reporter) -> dict[str
 
             train_model(learner, data, config, seed, checkpoints, on_epoch)
             checkpoints.load_best(learner.model)
-            progress = checkpoints.load_progress()
-            best = progress.history[progress.best_epoch - 1]
-            validation.setdefault(name, []).append(best["val_accuracy"])
+            if calibrate_late(learner, data):
+                checkpoints.save_best(learner.model)
+            validation.setdefault(name, []).append(final_scores(learner, data, "validation"))
             trained[name, seed] = learner
     _write_metrics(folder, config)
     return _evaluate_all(config, folder, data, trained, validation, environment, reporter)
@@ -137,7 +138,7 @@ def _evaluate_all(
     folder: Path,
     data: PairedData,
     trained: Mapping[tuple[str, int], Learner],
-    validation: Mapping[str, list[float]],
+    validation: Mapping[str, list[FinalScores]],
     environment: Mapping[str, Any],
     reporter: Reporter,
 ) -> dict[str, Any]:
@@ -149,6 +150,9 @@ def _evaluate_all(
         reporter.progress(done, len(trained), name)
     learners = {name: trained[name, config.seeds[0]] for name in evaluations}
     _write_predictions(folder, config, data, evaluations)
+    tested = {name: [e.scores for e in by_seed] for name, by_seed in evaluations.items()}
+    by_split = {"validation": validation, "test": tested}
+    write_scores(folder / "scores.npz", data, config.seeds, by_split)
     if "snn" in learners and len(data.sensor_sizes) == 2:
         index = typical_sample(evaluations["snn"][0])
         buffer = io.BytesIO()
