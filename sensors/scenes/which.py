@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from sensors.scenes.grid import Drawn, GridScene, Slices, Trains
-from sensors.scenes.observers import displaced, evoked_ratio, jitter_law
+from sensors.scenes.observers import displaced, evoked_ratio, jitter_law, log_sum_exp
 from spikefuse._types import FloatArray, Int64Array
 
 
@@ -149,10 +150,50 @@ class WhichScene(GridScene[WhichParams]):
         )
 
     def log_likelihood(self, trains: Trains, conditions: FloatArray) -> FloatArray:
-        p = self.params
-        ratio = evoked_ratio(trains["audio"], self._law, 1 - p.p_drop, p.inserted_hz / 1000)
-        match: FloatArray = np.einsum("btk,bt->bk", trains["vision"], np.log(ratio).sum(axis=2))
+        match: FloatArray = np.einsum("btk,bt->bk", trains["vision"], self._evoked(trains["audio"]))
         return match
+
+    def match(self, trains: Trains, conditions: FloatArray) -> FloatArray:
+        """Ideal score of every pair of a sample's vision and a sample's sound, ``[B, B]``.
+
+        Log-likelihood ratio for row ``i``'s vision and column ``j``'s sound: one of these objects,
+        any alike, makes the sound, against an object that is not seen. What retrieval by instance
+        can reach.
+        """
+        evoked = self._evoked(trains["audio"])
+        seen = np.einsum("itk,jt->ijk", trains["vision"], evoked)
+        among = log_sum_exp(seen, 2) - np.log(self.params.n_objects)
+        score: FloatArray = among - self._log_evidence(evoked)
+        return score
+
+    def _evoked(self, audio: np.ndarray[Any, Any]) -> FloatArray:
+        """Logarithm of `evoked_ratio` over all fibres, ``[B, T]``."""
+        p = self.params
+        ratio = evoked_ratio(audio, self._law, 1 - p.p_drop, p.inserted_hz / 1000)
+        together: FloatArray = np.log(ratio).sum(axis=2)
+        return together
+
+    def _log_evidence(self, evoked: FloatArray) -> FloatArray:
+        r"""Log of the mean of :math:`\prod_{t \in k} r_t` over all trains of an object, ``[B]``.
+
+        Unsorted places are independent and uniform; m of them at one place are in m! orders of one
+        sorted train. ``mass[:, k]`` sums the products of all trains of k events up to here.
+        """
+        p = self.params
+        ratio, pause = np.exp(evoked), 2 * p.reach_ms + 1
+        mass = np.zeros((len(ratio), p.n_events + 1))
+        mass[:, 0] = 1.0
+        for free in range(p.n_free):
+            grown = mass.copy()
+            for k in range(p.n_events):
+                product = mass[:, k]
+                for m in range(1, p.n_events - k + 1):
+                    at = p.reach_ms + free + pause * (k + m - 1)
+                    product = product * ratio[:, at] / m
+                    grown[:, k + m] += product
+            mass = grown
+        n_trains = math.lgamma(p.n_events + 1) - p.n_events * math.log(p.n_free)
+        return np.asarray(np.log(mass[:, -1]) + n_trains)
 
     def sources(self, drawn: Drawn, row: int) -> dict[str, tuple[Int64Array, Int64Array]]:
         sound = drawn.latent["sound"][row]

@@ -90,6 +90,24 @@ def test_the_which_observer_equals_an_explicit_sum() -> None:
         np.testing.assert_allclose(batch.ideal[b].numpy(), expected, rtol=1e-4, atol=1e-5)
 
 
+def test_the_match_of_which_equals_a_sum_over_all_trains_of_an_object() -> None:
+    scene = WhichScene(
+        WhichParams(n_objects=2, n_events=3, n_fibres=2, duration_ms=13, reach_ms=1, jitter_ms=0.6)
+    )
+    batch, p = scene.batch(4, range(7)), scene.params
+    assert p.n_free == 5
+    trains = {m: s.numpy().transpose(1, 0, 2) for m, s in batch.spikes.items()}
+    ratio = evoked_ratio(trains["audio"], jitter_law(0.6, 1), 0.7, 0.01).prod(axis=2)
+    for i, j in itertools.product(range(7), range(7)):
+        seen = [math.prod(ratio[j, np.flatnonzero(trains["vision"][i, :, k])]) for k in range(2)]
+        unseen = [
+            math.prod(ratio[j, 1 + 3 * n + at] for n, at in enumerate(sorted(free)))
+            for free in itertools.product(range(5), repeat=3)
+        ]
+        expected = math.log(np.mean(seen) / np.mean(unseen))
+        assert scene.match(trains, batch.conditions.numpy())[i, j] == pytest.approx(expected)
+
+
 @pytest.mark.parametrize("n_steps", [1, 2, 4])
 def test_the_comodulation_observer_equals_enumeration(n_steps: int) -> None:
     scene = ComodulationScene(ComodulationParams(n_steps=n_steps, step_ms=5, gap_ms=2, n_fibres=2))
