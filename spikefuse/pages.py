@@ -1,0 +1,52 @@
+"""Tables in documents: written by commands between marks, never by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from spikefuse.atomic import write_bytes
+
+
+def placed(page: str, tables: Mapping[str, str]) -> str:
+    """A page with what stands between ``<!-- NAME -->`` and ``<!-- /NAME -->`` replaced.
+
+    Parameters
+    ----------
+    page : str
+        Markdown.
+    tables : mapping of a mark's name to what is to stand there
+
+    Raises
+    ------
+    ValueError
+        If the page lacks a mark.
+    """
+    for name, table in tables.items():
+        begin, end = f"<!-- {name} -->", f"<!-- /{name} -->"
+        if begin not in page or end not in page:
+            raise ValueError(f"page must hold {begin} and {end}, got neither or one of them")
+        before, rest = page.split(begin, 1)
+        page = f"{before}{begin}\n{table}\n{end}{rest.split(end, 1)[1]}"
+    return page
+
+
+def write_tables(path: Path, tables: Mapping[str, str]) -> None:
+    """`placed` on a file, which is whole at every moment.
+
+    Raises
+    ------
+    ValueError
+        As of `placed`.
+    """
+    page = path.read_text(encoding="utf-8")
+    write_bytes(path, placed(page, tables).encode())
+
+
+def markdown_table(header: list[str], rows: list[list[str]]) -> str:
+    """Rows of text as a Markdown table; bars inside a cell are escaped."""
+
+    def line(cells: list[str]) -> str:
+        return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+    return "\n".join([line(header), "|" + "---|" * len(header), *map(line, rows)])
