@@ -171,10 +171,17 @@ def report(
 def profiles(
     name: Annotated[str | None, typer.Argument(help="Profile name or TOML path.")] = None,
     json_path: JsonOption = None,
+    document: Annotated[
+        Path | None, typer.Option("--document", help="Put all constants into this page's table.")
+    ] = None,
 ) -> None:
     """List the hardware and sensor profiles, or print one with the source of every constant."""
-    from experiments.listing import print_profile, print_profiles
+    from experiments.listing import constants_table, print_profile, print_profiles
 
+    if document is not None:
+        from spikefuse.pages import write_tables
+
+        write_tables(document, {"constants": constants_table()})
     figures = print_profiles(Console()) if name is None else print_profile(name, Console())
     if json_path is not None:
         _write_json(json_path, figures)

@@ -14,8 +14,8 @@ _WORD_BYTES = 4
 class PathCounts:
     """Totals of one path (a layer, a modality's front end, a cross-modal connection).
 
-    The first ten fields are event totals over all samples. The last four describe the hardware
-    the path needs and do not grow with the number of samples.
+    All but the last four are event totals over all samples; those describe the hardware the path
+    needs and do not grow with the number of samples.
 
     Parameters
     ----------
@@ -27,6 +27,8 @@ class PathCounts:
         What the layer would do if every input and weight were non-zero (in-bounds only).
     neuron_updates_active, neuron_updates_idle : int
         Neuron-steps whose state could change (state or input non-zero), and the others.
+    spikes_fired : int
+        Spikes that the path's neurons sent out.
     spikes_routed : int
         Input spike messages delivered to the path.
     weight_reads : int
@@ -35,6 +37,13 @@ class PathCounts:
         Words of neuron state, or activations of a dense layer, read and written.
     bytes_moved : int
         Four bytes for every word above and every routed spike.
+    signed_acs : int
+        Those of the accumulates that a spike of -1 drives: they subtract.
+    and_ops : int
+        Products of two spikes (attention between spikes, gating by a spike): one-bit AND.
+    core_messages, hops_ew, hops_ns : int
+        Spike messages from core to core, and links they pass along a row and along a column of
+        the mesh; counted only under a declared placement.
     weight_words, state_words : int
         Capacity of the memory that holds the path's weights, and its state, in words.
     kind : "event", "dense" or "frontend"
@@ -48,18 +57,37 @@ class PathCounts:
     dense_macs: int = 0
     neuron_updates_active: int = 0
     neuron_updates_idle: int = 0
+    spikes_fired: int = 0
     spikes_routed: int = 0
     weight_reads: int = 0
     state_reads: int = 0
     state_writes: int = 0
     bytes_moved: int = 0
+    signed_acs: int = 0
+    and_ops: int = 0
+    core_messages: int = 0
+    hops_ew: int = 0
+    hops_ns: int = 0
     weight_words: int = 0
     state_words: int = 0
     kind: PathKind = "event"
     modality: str = "shared"
 
+    @property
+    def is_silent(self) -> bool:
+        """Whether no input of the path was other than zero."""
+        return not (self.effective_acs or self.effective_macs or self.and_ops or self.spikes_routed)
+
     def joined(self, other: PathCounts) -> PathCounts:
-        """Totals of both; they must be the same path, so the capacities agree or grow."""
+        """Totals of both; they must be the same path, so the capacities agree or grow.
+
+        Whether spikes or frames feed a foreign layer is seen from their values; silence is either.
+        """
+        if self.modality == other.modality and self.kind != other.kind:
+            if other.is_silent:
+                other = replace(other, kind=self.kind)
+            elif self.is_silent:
+                return other.joined(self)
         if (self.kind, self.modality) != (other.kind, other.modality):
             raise ValueError(
                 "paths of one name must agree in kind and modality, got "
@@ -98,6 +126,10 @@ class OpCounts:
     by_path : mapping of path name to PathCounts
     n_samples : int
         Number of samples that the totals cover, at least 1.
+    uncounted : tuple of str
+        Operations that ran and have no counting rule, by name: the totals lack them.
+    foldable : tuple of str
+        Paths of normalisations that could be folded into the synapses before them, at no cost.
 
     Raises
     ------
@@ -107,6 +139,8 @@ class OpCounts:
 
     by_path: Mapping[str, PathCounts]
     n_samples: int
+    uncounted: tuple[str, ...] = ()
+    foldable: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.n_samples < 1:
@@ -133,7 +167,12 @@ class OpCounts:
                 f"n_samples must agree to join parts of the same samples, got {self.n_samples} "
                 f"and {other.n_samples}; use OpCounts.concat for other samples"
             )
-        return OpCounts(_joined([self.by_path, other.by_path]), self.n_samples)
+        return OpCounts(
+            _joined([self.by_path, other.by_path]),
+            self.n_samples,
+            _union([self.uncounted, other.uncounted]),
+            _union([self.foldable, other.foldable]),
+        )
 
     @classmethod
     def concat(cls, parts: Iterable[OpCounts]) -> OpCounts:
@@ -141,7 +180,12 @@ class OpCounts:
         parts = list(parts)
         if not parts:
             raise ValueError("parts must hold at least one OpCounts, got none")
-        return cls(_joined(p.by_path for p in parts), sum(p.n_samples for p in parts))
+        return cls(
+            _joined(p.by_path for p in parts),
+            sum(p.n_samples for p in parts),
+            _union(p.uncounted for p in parts),
+            _union(p.foldable for p in parts),
+        )
 
     def per_sample(self) -> dict[str, dict[str, float]]:
         """Mean counts per sample of every path, as plain numbers for a result file."""
@@ -149,6 +193,11 @@ class OpCounts:
             name: {f: getattr(path, f) / self.n_samples for f in COUNT_FIELDS}
             for name, path in self.by_path.items()
         }
+
+
+def _union(names: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
+    """Every name once, in the order of their first sight."""
+    return tuple(dict.fromkeys(name for some in names for name in some))
 
 
 def _joined(mappings: Iterable[Mapping[str, PathCounts]]) -> dict[str, PathCounts]:

@@ -5,24 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any
 
-from spikefuse.cost.profile import Bound, HardwareProfile, Sensor, load_profile, load_sensor
-from spikefuse.errors import ProfileError
-from spikefuse.opcounts import OpCounts, PathCounts
+from spikefuse.cost.bill import Bill, bill_of
+from spikefuse.cost.constants import Bound
+from spikefuse.cost.pricing import ACTIONS, Reuse, memory_constant, total
+from spikefuse.cost.profile import HardwareProfile, Sensor, load_sensor
+from spikefuse.opcounts import OpCounts
 
-Reuse = Literal["ideal", "none"]
-
-ACTIONS = (
-    "accumulate",
-    "multiply_accumulate",
-    "neuron_update",
-    "weight_memory",
-    "state_memory",
-    "spike_routing",
-)
 METRICS = ("dynamic_pj", "with_static_pj", "with_sensors_pj")
-_MEMORIES_BYTES = ((8 * 1024, "e_sram_8kib"), (32 * 1024, "e_sram_32kib"), (2**20, "e_sram_1mib"))
 
 
 @dataclass(frozen=True)
@@ -80,10 +71,12 @@ def energy(
     sensors: Sequence[str] = (),
     reuse: Reuse = "ideal",
     frontend_profile: HardwareProfile | str | None = None,
+    powered_s: float | None = None,
+    chip_share: float = 1.0,
 ) -> EnergyEstimate:
     r"""Price the counts of a model, per sample.
 
-    .. math:: E = \sum_{paths} \sum_{actions} n\, e \;+\; P_{static} t_{wall}
+    .. math:: E = \sum_{paths} \sum_{actions} n\, e \;+\; \phi P_{static} t_{on}
               \;+\; \sum_{sensors} P t_{wall}
 
     Parameters
@@ -91,12 +84,19 @@ def energy(
     counts : OpCounts
     profile : HardwareProfile or name or path
     wall_time_s : float, optional
-        How long one sample keeps the system powered; needed for static power and sensors.
+        How long one sample keeps the system waiting; needed for static power and sensors.
     sensors : sequence of sensor profile names
-    reuse : "ideal" or "none"
-        Dense layers read each weight once per sample, or at every use.
+    reuse : "ideal", "none" or "measured"
+        Dense layers read each weight once per sample, at every use, or once and, beside it, as
+        often from DRAM as was measured on Eyeriss (``r_dram_per_mac`` of the profile).
     frontend_profile : HardwareProfile or name, optional
         Prices front ends that ``profile`` has no constants for.
+    powered_s : float, optional
+        How long the chip is on for a sample: shorter than ``wall_time_s`` with power gating. The
+        whole wall time by default.
+    chip_share : float
+        Share of the chip that pays static power, in (0, 1]; all of it by default. See
+        `spikefuse.cost.placement.chip_share`.
 
     Returns
     -------
@@ -105,60 +105,28 @@ def energy(
     Raises
     ------
     ValueError
-        If sensors are named without ``wall_time_s``, ``wall_time_s`` is not a positive number, or
-        ``reuse`` is unknown.
+        If sensors are named without ``wall_time_s``, a time is not a positive number or longer
+        than the wall time, ``chip_share`` is out of its range, or ``reuse`` is unknown.
     ProfileError
         If a profile is unknown or lacks a constant that a path needs, a sensor is used as a
         processor or the reverse, or ``frontend_profile`` has no multiplier.
     """
-    chip = load_profile(profile) if isinstance(profile, str) else profile
-    helper = (
-        load_profile(frontend_profile) if isinstance(frontend_profile, str) else frontend_profile
-    )
-    if chip.prices == "sensor":
-        raise ProfileError(f"profile must price a processor, got the sensor {chip.name!r}")
-    if helper is not None and helper.prices not in ("both", "dense"):
-        raise ProfileError(
-            f"frontend_profile must price multiply-accumulates, got {helper.name!r} "
-            f"({helper.prices})"
-        )
-    if reuse not in ("ideal", "none"):
-        raise ValueError(f"reuse must be 'ideal' or 'none', got {reuse!r}")
     if isinstance(sensors, str):
         raise ValueError(f"sensors must be a sequence of names, got the text {sensors!r}")
     if wall_time_s is not None and not 0 < wall_time_s < math.inf:
         raise ValueError(f"wall_time_s must be positive, got {wall_time_s}")
     if sensors and wall_time_s is None:
         raise ValueError("wall_time_s must be given with sensors, got None")
+    if powered_s is not None and not 0 < powered_s <= (wall_time_s or math.inf):
+        raise ValueError(
+            f"powered_s must be positive and at most wall_time_s={wall_time_s}, got {powered_s}"
+        )
+    if not 0 < chip_share <= 1:
+        raise ValueError(f"chip_share must lie in (0, 1], got {chip_share}")
+    bill = bill_of(counts, profile, reuse=reuse, frontend_profile=frontend_profile)
     powered = [load_sensor(name) for name in sensors]
-
-    assumptions = [f"{chip.name}: {chip.title} ({chip.basis}), modelled."]
-    if any(p.kind == "dense" for p in counts.by_path.values()):
-        assumptions.append(f"Dense weight reuse: {reuse}.")
-    by_path: dict[str, float] = {}
-    by_action = dict.fromkeys(ACTIONS, 0.0)
-    by_modality: dict[str, float] = {}
-    low = high = 0.0
-    reason: str | None = None
-    for name, path in counts.by_path.items():
-        priced_by: HardwareProfile | None = chip
-        if chip.prices == "event" and path.kind == "frontend":
-            priced_by = helper
-            if helper is not None:
-                assumptions.append(f"Front end {name} priced by {helper.name}.")
-        reason = reason or _refusal(name, path, chip, priced_by)
-        if reason or priced_by is None:
-            continue
-        actions = _price(path, priced_by, counts.n_samples, reuse)
-        total = sum(actions.values())
-        low += sum(_price(path, priced_by, counts.n_samples, reuse, "low").values())
-        high += sum(_price(path, priced_by, counts.n_samples, reuse, "high").values())
-        by_path[name] = total
-        by_modality[path.modality] = by_modality.get(path.modality, 0.0) + total
-        for action, value in actions.items():
-            by_action[action] += value
-    if reason is not None:
-        reasons = dict.fromkeys(("dynamic_pj", "with_static_pj", "with_sensors_pj"), reason)
+    if bill.reason is not None:
+        reasons = dict.fromkeys(METRICS, bill.reason)
         nothing: dict[str, Any] = {
             "by_path": {},
             "by_action": {},
@@ -167,16 +135,37 @@ def energy(
             "sensors_pj": {},
         }
         return EnergyEstimate(
-            chip.name, None, None, None, nothing, reason, reasons, tuple(assumptions)
+            bill.profile.name,
+            None,
+            None,
+            None,
+            nothing,
+            bill.reason,
+            reasons,
+            bill.assumptions,
         )
-    dynamic = sum(by_path.values(), 0.0)
-    split: dict[str, Any] = {
-        "by_path": by_path,
-        "by_action": by_action,
-        "by_modality": by_modality,
-    }
-    # Summed in the same order as `dynamic`, so both ends equal it where no range is published.
-    return _with_totals(chip, dynamic, (low, high), split, wall_time_s, powered, assumptions)
+    split = _split(bill, counts)
+    # Summed in the same order as the ends, so both equal it where no range is published.
+    dynamic = total(bill.charges, bill.constants)
+    ends = (
+        total(bill.charges, bill.constants, "low"),
+        total(bill.charges, bill.constants, "high"),
+    )
+    static = Static(wall_time_s, powered_s, chip_share)
+    return _with_totals(bill, dynamic, ends, split, static, powered)
+
+
+def _split(bill: Bill, counts: OpCounts) -> dict[str, Any]:
+    """Energy by path, action and modality; each sums to the total but for rounding."""
+    by_path = dict.fromkeys(counts.by_path, 0.0)
+    by_action = dict.fromkeys(ACTIONS, 0.0)
+    by_modality = dict.fromkeys((p.modality for p in counts.by_path.values()), 0.0)
+    for charge in bill.charges:
+        value = charge.amount * bill.constants[charge.profile, charge.constant].value
+        by_path[charge.path] += value
+        by_action[charge.action] += value
+        by_modality[charge.modality] += value
+    return {"by_path": by_path, "by_action": by_action, "by_modality": by_modality}
 
 
 def ratio(numerator: float | None, denominator: float | None) -> float | None:
@@ -187,63 +176,6 @@ def ratio(numerator: float | None, denominator: float | None) -> float | None:
 def ratios(dense: EnergyEstimate, snn: EnergyEstimate) -> dict[str, float | None]:
     """Dense / spiking of each of the three totals; None where either is not known."""
     return {metric: ratio(getattr(dense, metric), getattr(snn, metric)) for metric in METRICS}
-
-
-def _refusal(
-    name: str, path: PathCounts, chip: HardwareProfile, priced_by: HardwareProfile | None
-) -> str | None:
-    """Why this path has no price, if it has none."""
-    if priced_by is None:
-        return (
-            f"{chip.name} cannot price the digital front end {name!r}; name a "
-            "frontend_profile or a silicon front end"
-        )
-    if priced_by.prices == "event" and path.kind == "dense":
-        return f"{chip.name} prices event-driven layers only; {name!r} is dense"
-    if priced_by.prices == "dense" and path.kind == "event":
-        return f"{priced_by.name} prices dense layers only; {name!r} is event-driven"
-    if priced_by.prices == "event" and path.effective_macs:
-        return f"{chip.name} has no price for the multiply-accumulates of {name!r}"
-    return None
-
-
-def _price(
-    path: PathCounts,
-    profile: HardwareProfile,
-    n_samples: int,
-    reuse: Reuse,
-    bound: Bound = "value",
-) -> dict[str, float]:
-    """Energy per sample of each action of one path."""
-
-    def cost(name: str) -> float:
-        return profile.value(name, bound)
-
-    if profile.prices == "event":
-        actions = {
-            "accumulate": path.effective_acs * cost("e_synop"),
-            "neuron_update": path.neuron_updates_active * cost("e_neuron_active")
-            + path.neuron_updates_idle * cost("e_neuron_idle"),
-            "spike_routing": path.spikes_routed * cost("e_spike_within_tile"),
-        }
-        return {name: value / n_samples for name, value in actions.items()}
-    updates = path.neuron_updates_active + path.neuron_updates_idle
-    weight_reads = path.weight_reads
-    if path.kind == "dense" and reuse == "ideal":
-        weight_reads = min(weight_reads, path.weight_words * n_samples)
-    # Activations of a dense layer are as wide as its weights; membranes are wider.
-    state_bits = profile.word_bits if path.kind == "dense" else profile.state_bits
-    actions = {
-        "accumulate": path.effective_acs * cost("e_add"),
-        "multiply_accumulate": path.effective_macs * (cost("e_add") + cost("e_mul")),
-        # One multiply (decay), one add (input), one compare (priced as an add).
-        "neuron_update": updates * (cost("e_neuron_mul") + 2 * cost("e_neuron_add")),
-        "weight_memory": weight_reads
-        * word_energy_pj(profile, path.weight_words, profile.word_bits, bound),
-        "state_memory": (path.state_reads + path.state_writes)
-        * word_energy_pj(profile, path.state_words, state_bits, bound),
-    }
-    return {name: value / n_samples for name, value in actions.items()}
 
 
 def word_energy_pj(
@@ -259,39 +191,55 @@ def word_energy_pj(
     ProfileError
         If the profile has no price for that memory.
     """
-    n_bytes = n_words * word_bits / 8
-    constant = next((name for size, name in _MEMORIES_BYTES if n_bytes <= size), "e_dram")
-    return profile.value(constant, bound) * word_bits / 64
+    constant = memory_constant(profile, n_words, word_bits)
+    return profile.value(constant or "e_dram", bound) * word_bits / 64
+
+
+@dataclass(frozen=True)
+class Static:
+    """How long and how much of a chip is on for one sample."""
+
+    wall_time_s: float | None
+    powered_s: float | None
+    chip_share: float
+
+    def energy_pj(self, power_mw: float) -> float:
+        """Energy of a static power; mW x s = 1e9 pJ."""
+        on_s = self.powered_s if self.powered_s is not None else self.wall_time_s
+        return power_mw * self.chip_share * (on_s or 0.0) * 1e9
 
 
 def _with_totals(
-    chip: HardwareProfile,
+    bill: Bill,
     dynamic: float,
     dynamic_range: tuple[float, float],
     split: dict[str, Any],
-    wall_time_s: float | None,
+    on: Static,
     sensors: Sequence[Sensor],
-    assumptions: list[str],
 ) -> EnergyEstimate:
     """Add static power and sensors to the dynamic total."""
+    chip, assumptions = bill.profile, list(bill.assumptions)
     reasons: dict[str, str] = {}
     static: float | None = None
-    if "p_static" not in chip.constants:
+    power_mw = chip.static_mw()
+    if power_mw is None:
         reasons["with_static_pj"] = f"{chip.name} publishes no static power"
-    elif wall_time_s is None:
+    elif on.wall_time_s is None and on.powered_s is None:
         reasons["with_static_pj"] = "wall_time_s was not given"
     else:
-        static = chip.power_mw("p_static") * wall_time_s * 1e9  # mW x s = 1e9 pJ
+        static = on.energy_pj(power_mw)
         row = chip.constants["p_static"]
         note = f"; {row.note}" if row.note else ""
+        share = "" if on.chip_share == 1 else f", {on.chip_share:.3g} of the chip"
+        gated = "" if on.powered_s is None else f", on for {on.powered_s * 1e3:.3g} ms"
         assumptions.append(
-            f"Static power {row.value:g} {row.unit}: {row.source} ({row.locator}{note})."
+            f"Static power {power_mw:g} mW{share}{gated}: {row.source} ({row.locator}{note})."
         )
     sensor_pj: dict[str, float] = {}
-    if wall_time_s is not None:
+    if on.wall_time_s is not None:
         for sensor in sensors:
             # A sensor named twice is there twice, such as a pair of microphones.
-            energy_pj = sensor.power_mw * wall_time_s * 1e9
+            energy_pj = sensor.power_mw * on.wall_time_s * 1e9
             sensor_pj[sensor.name] = sensor_pj.get(sensor.name, 0.0) + energy_pj
             assumptions.append(f"Sensor {sensor.name} {sensor.power_mw:g} mW: {sensor.source}.")
     with_static = None if static is None else dynamic + static

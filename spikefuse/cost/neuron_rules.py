@@ -22,17 +22,18 @@ def count_neurons(
     """Updates of a layer, one per neuron and step, and its recurrent synapses as a path apart."""
     current: Tensor = args[0].detach()
     words = 2 if isinstance(layer, CubaLIF | ALIF) else 1
+    fired = 0 if isinstance(layer, LIReadout) else int(output[0].detach().sum())
     state = args[1] if len(args) > 1 else None
     if isinstance(layer, LIReadout) or layer.recurrent_weight is None:
         active = _active_from(layer, current, output[0].detach(), state)
-        return {"": _updates(current, active, words, modality)}
+        return {"": _updates(current, active, words, modality, fired)}
     arriving = _one_step_later(output[0].detach(), state)
     weight = layer.recurrent_weight.detach()
     back = count_recurrent(
         weight, messages_of(arriving), current.shape[0] * current.shape[1], modality
     )
     active = _active_recurrent(layer, current + arriving @ weight, output[0].detach(), state)
-    return {"": _updates(current, active, words, modality), ".recurrent": back}
+    return {"": _updates(current, active, words, modality, fired), ".recurrent": back}
 
 
 def count_trace(
@@ -56,12 +57,13 @@ def _accumulated(n_messages: int, cells: int, modality: str) -> PathCounts:
     )
 
 
-def _updates(current: Tensor, active: int, words: int, modality: str) -> PathCounts:
+def _updates(current: Tensor, active: int, words: int, modality: str, fired: int = 0) -> PathCounts:
     """Neuron-steps, each of which reads and writes ``words`` words of state."""
     updates = current.numel()
     return PathCounts(
         neuron_updates_active=active,
         neuron_updates_idle=updates - active,
+        spikes_fired=fired,
         state_reads=words * updates,
         state_writes=words * updates,
         state_words=words * current.shape[2],

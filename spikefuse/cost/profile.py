@@ -11,61 +11,14 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
+from spikefuse.cost.constants import Bound, Constant, parse_constant
 from spikefuse.errors import ProfileError
 
 Prices = Literal["event", "dense", "both", "sensor"]
-Bound = Literal["low", "value", "high"]
+Use = Literal["default", "cross-check"]
 
 _PRICES = ("event", "dense", "both", "sensor")
-_REQUIRED = ("value", "unit", "source", "locator", "seen", "kind")
-_UNITS = {"pJ", "pJ/op", "pJ/access64", "uW", "mW", "W", "uA", "V", "ns", "us"}
-# A name says what its constant is, so that a power is never charged as an energy.
-_UNITS_BY_PREFIX = {
-    "e_sram": {"pJ/access64"},
-    "e_dram": {"pJ/access64"},
-    "e_": {"pJ", "pJ/op"},
-    "p_": {"uW", "mW", "W"},
-    "i_": {"uA"},
-    "v_": {"V"},
-    "t_": {"ns", "us"},
-}
-_SEEN = {"primary", "secondary", "code", "recall"}
-_KINDS = {"marginal", "average", "bound"}
-
-
-@dataclass(frozen=True)
-class Constant:
-    """One number of a profile with its provenance.
-
-    Parameters
-    ----------
-    value, low, high : float
-        Nominal value and range; without a published range all three are equal.
-    unit : str
-    source : str
-        Publication or data sheet.
-    locator : str
-        Where the value stands in what was seen.
-    seen : "primary", "secondary", "code" or "recall"
-        How first-hand the reading was.
-    kind : "marginal", "average" or "bound"
-    note : str
-    """
-
-    value: float
-    low: float
-    high: float
-    unit: str
-    source: str
-    locator: str
-    seen: str
-    kind: str
-    note: str = ""
-
-    @property
-    def has_range(self) -> bool:
-        """Whether a range was published."""
-        return self.low < self.high
+_POWER_UNITS = ("uW", "mW", "W")
 
 
 @dataclass(frozen=True)
@@ -86,6 +39,9 @@ class HardwareProfile:
         Width of a neuron's state or an activation.
     notes : str
     constants : mapping of name to Constant
+    use : "default" or "cross-check"
+        A cross-check holds operating-point averages or figures in conflict with others: it may
+        confirm an order of magnitude, and no verdict rests on it.
     """
 
     name: str
@@ -97,6 +53,11 @@ class HardwareProfile:
     state_bits: int
     notes: str
     constants: Mapping[str, Constant]
+    use: Use = "default"
+
+    def holds(self, name: str) -> bool:
+        """Whether the profile has this constant."""
+        return name in self.constants
 
     def value(self, name: str, bound: Bound = "value") -> float:
         """Nominal value of a constant, or an end of its range.
@@ -122,11 +83,20 @@ class HardwareProfile:
             If the profile lacks it, or it is not a power.
         """
         value, unit = self.value(name), self.constants[name].unit
-        if unit not in _UNITS_BY_PREFIX["p_"]:
+        if unit not in _POWER_UNITS:
             raise ProfileError(
                 f"{self.name}.{name} must be a power in uW, mW or W, got the unit {unit!r}"
             )
         return value * 1e3 if unit == "W" else value / 1e3 if unit == "uW" else value
+
+    def static_mw(self) -> float | None:
+        """Static power of the whole chip in mW, its running clock included; None if unpublished."""
+        if not self.holds("p_static"):
+            return None
+        clock_mw = 0.0
+        if self.holds("p_clock"):
+            clock_mw = self.value("p_clock") * self.value("f_clock") / 1e3
+        return self.power_mw("p_static") + clock_mw
 
 
 @dataclass(frozen=True)
@@ -261,9 +231,12 @@ def _parse(text: str, where: str, allow_recall: bool) -> HardwareProfile:
         got = head.get(key, 1)
         if isinstance(got, bool) or not isinstance(got, number) or not 0 < got < math.inf:
             raise ProfileError(f"{where}: profile.{key} must be a positive number, got {got!r}")
+    use = head.get("use", "default")
+    if use not in ("default", "cross-check"):
+        raise ProfileError(f"{where}: profile.use must be default or cross-check, got {use!r}")
     entries = _table(table, "constants", where)
     constants = {
-        key: _constant(key, _table(entries, key, f"{where}: constants"), where, allow_recall)
+        key: parse_constant(key, _table(entries, key, f"{where}: constants"), where, allow_recall)
         for key in entries
     }
     if not constants:
@@ -278,6 +251,7 @@ def _parse(text: str, where: str, allow_recall: bool) -> HardwareProfile:
         head.get("state_bits", 32),
         str(head.get("notes", "")),
         constants,
+        use,
     )
 
 
@@ -287,53 +261,3 @@ def _table(parent: Mapping[str, Any], key: str, where: str) -> Mapping[str, Any]
     if not isinstance(entry, dict):
         raise ProfileError(f"{where}: {key} must be a table, got {entry!r}")
     return entry
-
-
-def _constant(key: str, entry: Mapping[str, Any], file: str, allow_recall: bool) -> Constant:
-    """One entry, complete or refused."""
-    where = f"{file}: constants.{key}"
-    missing = [field for field in _REQUIRED if entry.get(field, "") == ""]
-    if missing:
-        raise ProfileError(f"{where} must say {missing[0]!r}, got only {sorted(entry)}")
-    for field in _REQUIRED[1:]:
-        if not isinstance(entry[field], str):
-            raise ProfileError(f"{where}.{field} must be a text, got {entry[field]!r}")
-    units = next((u for prefix, u in _UNITS_BY_PREFIX.items() if key.startswith(prefix)), _UNITS)
-    range_seen = entry.get("range_seen", entry["seen"])
-    for field, got, allowed in (
-        ("unit", entry["unit"], units),
-        ("seen", entry["seen"], _SEEN),
-        ("kind", entry["kind"], _KINDS),
-        ("range_seen", range_seen, _SEEN),
-    ):
-        if got not in allowed:
-            raise ProfileError(f"{where}.{field} must be one of {sorted(allowed)}, got {got!r}")
-    if entry["seen"] == "recall" and not allow_recall:
-        raise ProfileError(f"{where} must have been seen, got a recalled value (allow_recall=True)")
-    value = entry["value"]
-    low, high = entry.get("low", value), entry.get("high", value)
-    numbers = (low, value, high)
-    if not all(_is_positive(number) for number in numbers):
-        raise ProfileError(f"{where} must be positive numbers, got {numbers}")
-    if not low <= value <= high:
-        raise ProfileError(f"{where} must satisfy low <= value <= high, got {numbers}")
-    if range_seen == "recall" and not allow_recall:
-        low = high = value
-    return Constant(
-        float(value),
-        float(low),
-        float(high),
-        entry["unit"],
-        entry["source"],
-        entry["locator"],
-        entry["seen"],
-        entry["kind"],
-        str(entry.get("note", "")),
-    )
-
-
-def _is_positive(number: Any) -> bool:
-    """A finite number above zero; true and false are not numbers here."""
-    if isinstance(number, bool) or not isinstance(number, int | float):
-        return False
-    return 0 < number < math.inf

@@ -83,20 +83,6 @@ def test_loihi_by_hand_with_static_and_sensors() -> None:
     assert any("Lichtsteiner" in line for line in estimate.assumptions)
 
 
-def test_loihi_drone_controller_of_the_literature() -> None:
-    """W1b: 18-256-128-4 at 21 % activity; one update a neuron, one synop a spike and synapse."""
-    hidden = (256 + 128) * 81
-    synops = 23.6 * 0.21 * (256 * 128 + 128 * 4)
-    scale = 100
-    path = PathCounts(
-        neuron_updates_active=(256 + 128) * scale,
-        effective_acs=round(0.21 * (256 * 128 + 128 * 4) * scale),
-    )
-    estimate = energy(OpCounts({"a": path}, scale), "loihi1_davies2018")
-    assert estimate.dynamic_pj == pytest.approx(hidden + synops, rel=1e-5)
-    assert estimate.dynamic_pj == pytest.approx(196_040, rel=1e-4)
-
-
 def test_what_has_no_price_is_null_with_the_reason() -> None:
     dense = energy(OpCounts({"net.layer": DENSE}, 1), "loihi1_davies2018")
     assert dense.dynamic_pj is None
@@ -307,7 +293,9 @@ def test_misuse_names_the_argument() -> None:
         energy(counts, "dvs128")
     with pytest.raises(ValueError, match="wall_time_s must be positive, got inf"):
         energy(counts, "horowitz_45nm_fp32", wall_time_s=float("inf"))
-    with pytest.raises(ValueError, match="reuse must be 'ideal' or 'none', got 'full'"):
+    with pytest.raises(
+        ValueError, match=r"reuse must be one of \['ideal', 'none', 'measured'\], got 'full'"
+    ):
         energy(counts, "horowitz_45nm_fp32", reuse="full")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="sensors must be a sequence of names"):
         energy(counts, "horowitz_45nm_fp32", wall_time_s=1, sensors="dvs128")
@@ -326,3 +314,45 @@ def test_the_documented_profile_loads(tmp_path) -> None:
     path.write_text(page.split("```toml\n")[1].split("```")[0])
     estimate = energy(OpCounts({"a": EVENT}, 1), load_profile(path))
     assert estimate.dynamic_pj == pytest.approx(1000 * 10 + 30 * 20 + 70 * 5 + 20)
+
+
+def test_yan_moves_spikes_one_by_one_and_activations_by_width() -> None:
+    event = energy(OpCounts({"a": EVENT}, 1), "yan2024_22nm").breakdown["by_action"]
+    assert event["spike_routing"] == pytest.approx(20 * 3.0)
+    assert event["accumulate"] == pytest.approx(1000 * 0.05448)
+    assert event["weight_memory"] == event["state_memory"] == 0
+    dense = energy(OpCounts({"a": DENSE}, 1), "yan2024_22nm")
+    assert dense.breakdown["by_action"]["spike_routing"] == pytest.approx(50 * 8 * 0.25)
+    assert dense.breakdown["by_action"]["multiply_accumulate"] == pytest.approx(800 * 8 * 0.05448)
+    assert any("memory is not charged" in line for line in dense.assumptions)
+
+
+def test_silicon_regression_of_loihi_by_hand() -> None:
+    path = replace(EVENT, spikes_fired=5)
+    estimate = energy(OpCounts({"a": path}, 1), "loihi1_nahuku")
+    expected = 1000 * 35.5 + 100 * 51.2 + 30 * 21.6 + 5 * 69.3 + 20 * 111
+    assert estimate.dynamic_pj == pytest.approx(expected)
+
+
+def test_measured_reuse_adds_what_came_from_dram() -> None:
+    ideal = energy(OpCounts({"a": DENSE}, 1), "horowitz_45nm_int8").dynamic_pj
+    measured = energy(OpCounts({"a": DENSE}, 1), "horowitz_45nm_int8", reuse="measured").dynamic_pj
+    assert measured - ideal == pytest.approx(800 * 0.0029 * 1300 / 8)
+
+
+def test_a_bound_per_operation_holds_memory_inside() -> None:
+    estimate = energy(OpCounts({"a": DENSE}, 1), "jetson_orin_nano_bound")
+    assert estimate.dynamic_pj == pytest.approx(2 * 800 * 0.37)
+    assert any("inside its operations" in line for line in estimate.assumptions)
+
+
+def test_power_gating_and_a_share_of_the_chip_shrink_static_power_alone() -> None:
+    counts = OpCounts({"a": EVENT}, 1)
+    whole = energy(counts, "loihi1_davies2018", wall_time_s=0.1)
+    part = energy(counts, "loihi1_davies2018", wall_time_s=0.1, powered_s=0.02, chip_share=0.25)
+    assert part.dynamic_pj == whole.dynamic_pj
+    assert part.breakdown["static_pj"] == pytest.approx(whole.breakdown["static_pj"] / 20)
+    assert any("0.25 of the chip, on for 20 ms" in line for line in part.assumptions)
+    for wrong in ({"powered_s": 0.2}, {"chip_share": 0.0}):
+        with pytest.raises(ValueError, match=next(iter(wrong))):
+            energy(counts, "loihi1_davies2018", wall_time_s=0.1, **wrong)
