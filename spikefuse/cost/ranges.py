@@ -136,8 +136,8 @@ def ratio_range(
     draws: FloatArray = np.exp(low + rng.random((n_draws, len(keys))) * (high - low))
     profiles = sorted({profile for profile, _ in keys})
     reach = math.log(process_spread)
-    factor: FloatArray = np.exp(rng.uniform(-reach, reach, (n_draws, len(profiles))))
-    draws = draws * factor[:, [profiles.index(profile) for profile, _ in keys]]
+    common: FloatArray = np.exp(rng.uniform(-reach, reach, (n_draws, len(profiles))))
+    draws = draws * common[:, [profiles.index(profile) for profile, _ in keys]]
     ratios = ratio(draws)
     quantiles = np.quantile(ratios, [0.05, 0.5, 0.95])
     swings: list[Swing] = []

@@ -115,9 +115,9 @@ def test_errors_say_what_came() -> None:
         OpCounts.concat([])
     with pytest.raises(AttributeError, match="OpCounts has no attribute 'flops'"):
         one.flops  # noqa: B018
-    clash = OpCounts({"a": PathCounts(kind="dense")}, 1)
+    clash = OpCounts({"a": PathCounts(effective_macs=1, kind="dense")}, 1)
     with pytest.raises(ValueError, match="paths of one name must agree in kind and modality"):
-        OpCounts({"a": PathCounts(kind="event")}, 1) + clash
+        OpCounts({"a": PathCounts(effective_acs=1, kind="event")}, 1) + clash
 
 
 def test_the_mapping_is_copied_and_counts_survive_pickling() -> None:
