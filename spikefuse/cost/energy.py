@@ -95,8 +95,8 @@ def energy(
         How long the chip is on for a sample: shorter than ``wall_time_s`` with power gating. The
         whole wall time by default.
     chip_share : float
-        Share of the chip that pays static power, in (0, 1]; all of it by default. See
-        `spikefuse.cost.placement.chip_share`.
+        Share of the chip that pays static power, above 1 for several; one chip by default. See
+        `spikefuse.cost.chip.chip_share`.
 
     Returns
     -------
@@ -121,8 +121,8 @@ def energy(
         raise ValueError(
             f"powered_s must be positive and at most wall_time_s={wall_time_s}, got {powered_s}"
         )
-    if not 0 < chip_share <= 1:
-        raise ValueError(f"chip_share must lie in (0, 1], got {chip_share}")
+    if not 0 < chip_share < math.inf:
+        raise ValueError(f"chip_share must be positive, got {chip_share}")
     bill = bill_of(counts, profile, reuse=reuse, frontend_profile=frontend_profile)
     powered = [load_sensor(name) for name in sensors]
     if bill.reason is not None:
