@@ -114,7 +114,12 @@ def chip_share(counts: OpCounts, profile: HardwareProfile) -> float:
 
 
 def step_time(
-    counts: OpCounts, profile: HardwareProfile, n_steps: int, *, bound: Bound = "value"
+    counts: OpCounts,
+    profile: HardwareProfile,
+    n_steps: int,
+    *,
+    bound: Bound = "value",
+    sync_us: float | None = None,
 ) -> StepTime:
     r"""How long a step takes on a chip whose cores wait for each other at a barrier.
 
@@ -132,6 +137,8 @@ def step_time(
     n_steps : int
     bound : "low", "value" or "high"
         End of the constants' ranges.
+    sync_us : float, optional
+        Barrier of the tiles in use, where it is known; the profile's by default.
 
     Returns
     -------
@@ -180,6 +187,6 @@ def step_time(
         arriving = sum(path.spikes_routed for path in p.synapses)
         message_ns[p.name] = (synops * t_synop / k + arriving * t_in) * per_step
     a, b = max(soma_ns.values()) * 1e-3, max(message_ns.values()) * 1e-3
-    sync = profile.value("t_sync", bound) * 1e-3
+    sync = profile.value("t_sync", bound) * 1e-3 if sync_us is None else sync_us
     busiest = max(populations, key=lambda p: soma_ns[p.name] + message_ns[p.name]).name
     return StepTime(sync + max(a, b), sync + a + b, sync, a, b, busiest, sum(cores.values()))
