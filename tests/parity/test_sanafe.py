@@ -25,7 +25,7 @@ pytestmark = pytest.mark.slow
 # The leak is kept in single precision; membranes are cut to multiples of the step, towards zero.
 LEAK, STEP = float(np.float32(0.9)), 1 / 64
 MESH = Mesh(8, 4, cores_per_tile=4, order="columns")
-SYNC_US = {1: 0.6, 2: 1.0, 3: 1.4, 4: 1.4}  # table in its loihi.yaml
+SYNC_US = {1: 0.6, 2: 1.0, 3: 1.0, 4: 1.4}  # by tiles, the table in its loihi.yaml
 
 
 @dataclass(frozen=True)
