@@ -14,6 +14,9 @@ from spikefuse.encoders.phase import phase_weights as phase_weights
 from spikefuse.encoders.population import PopulationSpec as PopulationSpec
 from spikefuse.encoders.population import encode_population as encode_population
 from spikefuse.encoders.population import population_activity as population_activity
+from spikefuse.encoders.protocol import Encoder as Encoder
+from spikefuse.encoders.protocol import freeze as freeze
+from spikefuse.encoders.protocol import infer_encoder as infer_encoder
 from spikefuse.encoders.rate import encode_rate as encode_rate
 from spikefuse.encoders.rate import spike_probability as spike_probability
 from spikefuse.encoders.rate import window_rates as window_rates

@@ -19,13 +19,17 @@ class EncoderSpec:
     """Encoder of one modality: convolutions (none = purely linear), then ``hidden`` neurons.
 
     ``delays_ms`` are the conduction delays of the synapses onto the hidden neurons, whole steps
-    each. The dense twin needs none: it sees all of the past side by side.
+    each. The dense twin needs none: it sees all of the past side by side. With ``recurrent`` the
+    hidden neurons drive each other one step later. A ``frozen`` encoder is not trained: its weights
+    stay as they are initialised or loaded, and its dropout off.
     """
 
     convs: tuple[ConvSpec, ...] = ()
     hidden: int = 128
     dropout: float = 0.2
     delays_ms: tuple[float, ...] = (0.0,)
+    recurrent: bool = False
+    frozen: bool = False
 
     def delays_steps(self, dt_ms: float) -> tuple[int, ...]:
         """The delays in steps of ``dt_ms``.

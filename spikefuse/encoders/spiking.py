@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from spikefuse.encoders.decay import SilentDecay
 from spikefuse.encoders.dropout import SpikeDropout
 from spikefuse.encoders.inference import infer_conv, infer_delayed, infer_lif
 from spikefuse.encoders.spec import ModalitySpec
 from spikefuse.kernels import eager
 from spikefuse.kernels.band import near_threshold
 from spikefuse.kernels.compaction import compact
-from spikefuse.neurons import LIF, LIFParams
+from spikefuse.neurons import LIF, LIFParams, RecurrentState
 from spikefuse.spikes import SpikeBatch
 from spikefuse.surrogate import Surrogate
 from spikefuse.synapses import DelayedLinear, EventConv2d, EventLinear
 
-EncoderState = tuple[Tensor, ...]
+# A membrane per layer (with its last spikes where it is recurrent), then currents under way.
+EncoderState = tuple[Any, ...]
 Sidecars = tuple[SpikeBatch | None, SpikeBatch | None]
 
 # Synapses that are told where gradients are wanted never take a dense product forward; fuller
@@ -58,10 +61,11 @@ class SpikingEncoder(nn.Module):
             synapses.append(EventLinear(n_features, hidden, gain=gain))
         else:
             synapses.append(DelayedLinear(n_features, hidden, delays, gain=gain))
-        neurons.append(LIF(hidden, lif, dt_ms))
+        neurons.append(LIF(hidden, lif, dt_ms, recurrent=spec.encoder.recurrent))
         self.synapses = nn.ModuleList(synapses)
         self.neurons = nn.ModuleList(neurons)
         self.dropout = SpikeDropout(spec.encoder.dropout)
+        self.decay = SilentDecay()
         self.n_out = hidden
 
     def forward(
@@ -73,7 +77,7 @@ class SpikingEncoder(nn.Module):
         """
         n_layers = len(self.neurons)
         before = state if state is not None else (None,) * (n_layers + 1)
-        membranes: list[Tensor] = []
+        membranes: list[Any] = []
         under_way: list[Tensor] = []
         arriving: SpikeBatch | Tensor = spikes
         sidecars: Sidecars = (None, None)
@@ -107,10 +111,19 @@ class SpikingEncoder(nn.Module):
         """
         n_layers = len(self.neurons)
         before = state if state is not None else (None,) * (n_layers + 1)
-        membranes: list[Tensor] = []
+        membranes: list[Any] = []
         under_way: list[Tensor] = []
         for i, (synapse, neuron) in enumerate(zip(self.synapses, self.neurons, strict=True)):
-            if isinstance(synapse, EventConv2d):
+            v: Any
+            if isinstance(neuron, LIF) and neuron.recurrent_weight is not None:
+                if isinstance(synapse, DelayedLinear):
+                    current, pending = synapse(events, before[n_layers])
+                    under_way.append(pending)
+                else:
+                    current = synapse(events)
+                fired, v = neuron(current, before[i])
+                events = compact(fired)
+            elif isinstance(synapse, EventConv2d):
                 events, v = infer_conv(events, synapse, neuron, before[i])
             elif isinstance(synapse, DelayedLinear):
                 events, v, pending = infer_delayed(
@@ -121,6 +134,30 @@ class SpikingEncoder(nn.Module):
                 events, v = infer_lif([events], [synapse], neuron, before[i])
             membranes.append(v)
         return events, (*membranes, *under_way)
+
+    def batch_dims(self, state: EncoderState) -> tuple[int, ...]:
+        """Which dimension of each part is the batch: 1 of currents under way, else 0."""
+        n_layers = len(self.neurons)
+        return tuple(int(i >= n_layers) for i in range(len(state)))
+
+    def skip(self, state: EncoderState, n_steps: int) -> EncoderState:
+        """State after steps for which the encoder is not run.
+
+        Membranes decay, as they would in silence. Spikes that come back to a recurrent layer and
+        delayed currents that would have arrived in these steps are lost.
+        """
+        n_layers = len(self.neurons)
+        after: list[Any] = []
+        for neuron, v in zip(self.neurons, state[:n_layers], strict=True):
+            beta: Tensor = neuron.beta()  # type: ignore[operator]
+            if isinstance(v, RecurrentState):
+                after.append(RecurrentState(self.decay(v.v, beta, n_steps), torch.zeros_like(v.s)))
+            else:
+                after.append(self.decay(v, beta, n_steps))
+        for pending in state[n_layers:]:
+            gone = min(n_steps, len(pending))
+            after.append(torch.cat([pending[gone:], torch.zeros_like(pending[:gone])]))
+        return tuple(after)
 
 
 def spike_sidecars(

@@ -38,7 +38,7 @@ class CrossPath(CrossSynapses):
     ) -> dict[str, PathCounts]:
         """See `count_fan`."""
         sent, rows = messages_of(args[0]), n_rows(args[0])
-        return {"": count_fan(self.fan, self.weight, sent, rows, self.paid_by, self.span)}
+        return {"": count_fan(self.fan, self.strength(), sent, rows, self.paid_by, self.span)}
 
 
 class CrossSynapseFusion(FusionOperator):
@@ -73,11 +73,15 @@ class CrossSynapseFusion(FusionOperator):
     gain, cross_gain : float
         Initial weights of a modality's own synapses have standard deviation
         ``gain / sqrt(n_in)``, those of its cross-modal ones together ``cross_gain``.
+    gated : bool
+        Whether each pair has a trained gate that starts shut: at first every population answers to
+        its own modality alone, as it would in a unimodal model. Between frozen encoders, for few
+        examples.
 
     References
     ----------
     Delays by a narrowing Gaussian: Hammouamri et al., ICLR 2024, arXiv:2306.17670; there between
-    layers of one network.
+    layers of one network. Gates from 0: Alayrac et al., NeurIPS 2022, arXiv:2204.14198.
     """
 
     def __init__(
@@ -96,6 +100,7 @@ class CrossSynapseFusion(FusionOperator):
         sigma_ms: tuple[float, float] = (50.0, 0.5),
         gain: float = 3.0,
         cross_gain: float = 3.0,
+        gated: bool = False,
     ) -> None:
         super().__init__(n_in, n_out, dt_ms=dt_ms, lif=lif)
         if n_out < len(self.modalities):
@@ -130,6 +135,7 @@ class CrossSynapseFusion(FusionOperator):
                 learn_delays=learn_delays,
                 sigma_ms=sigma_ms,
                 gain=cross_gain / n_sources**0.5,
+                gated=gated,
             )
         self.hidden = LIF(n_out, self.lif, dt_ms)
 
@@ -141,6 +147,13 @@ class CrossSynapseFusion(FusionOperator):
     def delays_ms(self) -> dict[str, Tensor]:
         """Delay of every group of each pair, in milliseconds."""
         return {name: path.delays_ms() for name, path in self._paths().items()}
+
+    def gates(self) -> dict[str, float]:
+        """What the weights of each pair are multiplied by: tanh of its gate; 1 without gates."""
+        return {
+            name: 1.0 if path.gate is None else float(torch.tanh(path.gate.detach()))
+            for name, path in self._paths().items()
+        }
 
     def _paths(self) -> dict[str, CrossPath]:
         """Paths by name of their pair."""

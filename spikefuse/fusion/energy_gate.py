@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,10 @@ from spikefuse.spikes import SpikeBatch
 from spikefuse.surrogate import Surrogate, spike
 from spikefuse.synapses import EventLinear
 
+# Spikes of a modality in steps first to last (excluded), given its gate [B] there: what an open
+# sample holds, and nothing of a shut one unless a gradient is wanted.
+Read = Callable[[str, int, int, Tensor], SpikeBatch | Tensor]
+
 
 class EnergyGateFusion(FusionOperator):
     r"""Concatenation whose branches open or shut at the start of every window.
@@ -23,7 +27,8 @@ class EnergyGateFusion(FusionOperator):
               x_t = \sum_m g^m_{w(t)} S^m_t W^m, \quad s_t = \text{LIF}(x)_t
 
     The gates read the fused spikes s of the past alone, so a shut branch costs nothing: its events
-    are dropped at the gate, not even counted by it. If all are shut, the fused population falls
+    are dropped at the gate, not even counted by it; in a `FusionSNN` its encoder is not run either
+    (see `fuse_windows`). If all are shut, the fused population falls
     silent, the evidence e decays, and the bias (positive at first) opens them again. Training
     passes the step's gradient by a surrogate of its slope; there events of shut branches are
     computed and multiplied by 0, without a gradient they are not computed.
@@ -87,15 +92,25 @@ class EnergyGateFusion(FusionOperator):
         fused, _, after = self._run(spikes, state)
         return fused, after
 
-    @torch.no_grad()
-    def gates(self, spikes: Spikes, state: State | None = None) -> Tensor:
-        """Which branches are open, 0 or 1, ``[T, B, number of modalities]``."""
-        return self._run(spikes, state)[1]
+    def fuse_windows(
+        self, read: Read, n_steps: int, n_batch: int, state: State | None = None
+    ) -> tuple[Tensor, Tensor, State]:
+        """`forward` on spikes that are asked for when a window's gates are known.
 
-    def _run(self, spikes: Spikes, state: State | None) -> tuple[Tensor, Tensor, State]:
-        """Fused spikes, gates and state, one window after the other."""
-        self.check(spikes)
-        n_steps, n_batch = spikes[self.modalities[0]].shape[:2]
+        Parameters
+        ----------
+        read : (name, first, last, gate) -> spikes (last - first, B, n)
+            Called once for each window and modality, in order; ``gate`` [B] is 0 or 1. What it
+            returns for samples with gate 0 does not matter to the output, only to the gradient.
+        n_steps, n_batch : int
+        state : as of `forward`, optional
+
+        Returns
+        -------
+        fused : Tensor[T, B, n_out]
+        gates : Tensor[T, B, M]
+        state : dict of Tensor
+        """
         if state is None:
             rest = self.gate_bias.new_zeros(n_batch, len(self.modalities))
             phase_0 = torch.zeros((), dtype=torch.int64)
@@ -111,7 +126,7 @@ class EnergyGateFusion(FusionOperator):
                 gate = spike(self.gate_bias + evidence, self.surrogate)
             last = min(first + self.window_steps - phase, n_steps)
             currents = [
-                self._branch(name, steps_of(spikes[name], first, last), gate[:, m])
+                self._branch(name, read(name, first, last, gate[:, m]), gate[:, m])
                 for m, name in enumerate(self.modalities)
             ]
             out, v = self.hidden(sum(currents[1:], currents[0]), v)
@@ -122,6 +137,21 @@ class EnergyGateFusion(FusionOperator):
             first = last
         after = {"evidence": evidence, "gate": gate, "phase": torch.tensor(phase)}
         return torch.cat(fused), torch.cat(gates), after | {"hidden": v}
+
+    @torch.no_grad()
+    def gates(self, spikes: Spikes, state: State | None = None) -> Tensor:
+        """Which branches are open, 0 or 1, ``[T, B, number of modalities]``."""
+        return self._run(spikes, state)[1]
+
+    def _run(self, spikes: Spikes, state: State | None) -> tuple[Tensor, Tensor, State]:
+        """Fused spikes, gates and state of given spikes."""
+        self.check(spikes)
+        n_steps, n_batch = spikes[self.modalities[0]].shape[:2]
+
+        def read(name: str, first: int, last: int, gate: Tensor) -> SpikeBatch | Tensor:
+            return steps_of(spikes[name], first, last)
+
+        return self.fuse_windows(read, n_steps, n_batch, state)
 
     def _branch(self, name: str, part: SpikeBatch | Tensor, gate: Tensor) -> Tensor:
         """Current of one branch in one window, its gate ``[B]`` applied."""

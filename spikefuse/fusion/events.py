@@ -75,3 +75,41 @@ def only_rows(spikes: SpikeBatch, keep: Tensor) -> SpikeBatch:
     indptr[1:] = (counts * keep).cumsum(0)
     value = None if spikes.value is None else spikes.value[kept]
     return SpikeBatch.trusted(indptr, spikes.index[kept], value, spikes.shape)
+
+
+def of_samples(spikes: SpikeBatch | Tensor, samples: Tensor) -> SpikeBatch | Tensor:
+    """Spikes (T, B, N) of some samples (rising, int64 [S]) as (T, S, N), of the same kind."""
+    if isinstance(spikes, Tensor):
+        return spikes[:, samples]
+    n_steps, n_batch, n = spikes.shape
+    rows = (torch.arange(n_steps)[:, None] * n_batch + samples).flatten()
+    keep = torch.zeros(n_steps * n_batch, dtype=torch.bool)
+    keep[rows] = True
+    kept = only_rows(spikes, keep)
+    indptr = torch.zeros(len(rows) + 1, dtype=torch.int32)
+    indptr[1:] = spikes.indptr.diff()[rows].cumsum(0)
+    return SpikeBatch.trusted(indptr, kept.index, kept.value, (n_steps, len(samples), n))
+
+
+def among_samples(part: SpikeBatch, samples: Tensor, n_batch: int) -> SpikeBatch:
+    """Spikes (T, S, N) of the samples ``samples`` (rising, int64 [S]) as those of ``n_batch``."""
+    n_steps, _, n = part.shape
+    counts = torch.zeros(n_steps, n_batch, dtype=torch.int32)
+    counts[:, samples] = part.indptr.diff().view(n_steps, -1)
+    indptr = torch.zeros(n_steps * n_batch + 1, dtype=torch.int32)
+    indptr[1:] = counts.flatten().cumsum(0)
+    return SpikeBatch.trusted(indptr, part.index, part.value, (n_steps, n_batch, n))
+
+
+def one_after_another(parts: Sequence[SpikeBatch]) -> SpikeBatch:
+    """Chunks (T_1, B, N), (T_2, B, N), ... of the same samples as one batch of all their steps."""
+    ends = torch.tensor([0, *(part.n_events for part in parts[:-1])]).cumsum(0)
+    starts = [part.indptr[:-1] + int(end) for part, end in zip(parts, ends, strict=True)]
+    n_events = sum(part.n_events for part in parts)
+    indptr = torch.cat([*starts, torch.tensor([n_events])]).to(torch.int32)
+    value = None
+    if any(part.value is not None for part in parts):
+        value = torch.cat([torch.ones(p.n_events) if p.value is None else p.value for p in parts])
+    n_steps = sum(part.shape[0] for part in parts)
+    index = torch.cat([part.index for part in parts])
+    return SpikeBatch.trusted(indptr, index, value, (n_steps, *parts[0].shape[1:]))

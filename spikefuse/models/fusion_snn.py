@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 
-from spikefuse.encoders import SpikingEncoder, infer_readout
+from spikefuse.encoders import SpikingEncoder, infer_encoder, infer_readout
+from spikefuse.encoders.protocol import check_encoder, freeze, is_frozen
 from spikefuse.fusion import build, option_names, side_by_side
+from spikefuse.fusion.energy_gate import EnergyGateFusion
+from spikefuse.kernels.compaction import compact
+from spikefuse.models.gated_encoders import GatedEncoders
 from spikefuse.models.spec import ModelSpec
 from spikefuse.neurons import LIReadout
 from spikefuse.spikes import SpikeBatch
@@ -19,9 +23,12 @@ from spikefuse.synapses import EventLinear
 
 @dataclass(frozen=True)
 class FusionState:
-    """Membranes of every layer: what a stream must carry from one chunk to the next."""
+    """Membranes of every layer: what a stream must carry from one chunk to the next.
 
-    encoders: dict[str, tuple[Tensor, ...]]
+    An encoder's state is of its own kind; None where a gate has kept it from running so far.
+    """
+
+    encoders: dict[str, Any]
     fusion: dict[str, Tensor]
     readout: Tensor | None = None
 
@@ -37,7 +44,8 @@ class FusionOutput:
     hidden : Tensor[T, B, n]
         Spikes of the fused hidden layer (of the encoders, side by side, with late fusion).
     encoded : mapping of modality to Tensor[T, B, n]
-        Empty where an operator reads the input spikes themselves.
+        What went to the operator; with an energy gate, what it let through. Empty where an operator
+        reads the input spikes themselves.
     state : FusionState
     """
 
@@ -72,25 +80,32 @@ class FusionSNN(nn.Module):
 
     Encoders, then a fusion operator, then a leaky readout of the fused spikes; an operator that
     yields scores has no readout behind it, one that reads input spikes no encoders before it.
+    Behind an energy gate an encoder does not run while its gate is shut (see `GatedEncoders`).
 
     Parameters
     ----------
     spec : ModelSpec
+    encoders : mapping of modality to module, optional
+        Instead of what the spec would build: any `Encoder`, such as one that was trained before, or
+        a network of another library (`spikefuse.interop.encoders`). Frozen ones (`freeze`) stay in
+        evaluation mode when the model trains.
+
+    Raises
+    ------
+    ValueError
+        If an encoder is for no modality of the spec or none at all, or the operator has no use for
+        encoders.
     """
 
     batch_dim = 1
 
-    def __init__(self, spec: ModelSpec) -> None:
+    def __init__(self, spec: ModelSpec, encoders: Mapping[str, nn.Module] | None = None) -> None:
         super().__init__()
         self.spec = spec
         self.modalities = tuple(m.name for m in spec.modalities)
-        reads_inputs = spec.operator.reads_inputs
-        self.encoders = nn.ModuleDict(
-            {}
-            if reads_inputs
-            else {m.name: SpikingEncoder(m, spec.lif, spec.dt_ms) for m in spec.modalities}
-        )
-        n_in = {m.name: m.n_inputs if reads_inputs else m.encoder.hidden for m in spec.modalities}
+        self.encoders = nn.ModuleDict(_encoders(spec, encoders or {}))
+        sizes: dict[str, Any] = {name: e.n_out for name, e in self.encoders.items()}
+        n_in = sizes or {m.name: m.n_inputs for m in spec.modalities}
         given = {"dt_ms": spec.dt_ms, "lif": spec.lif, "readout_tau_ms": spec.readout_tau_ms}
         options = {k: v for k, v in given.items() if k in option_names(spec.fusion)}
         n_out = spec.fusion_hidden if spec.operator.spiking else spec.n_classes
@@ -112,13 +127,7 @@ class FusionSNN(nn.Module):
             If a modality of the spec is missing from ``inputs``.
         """
         self._check(inputs)
-        encoded: dict[str, Tensor] = {}
-        encoder_state: dict[str, tuple[Tensor, ...]] = {}
-        for name, encoder in self.encoders.items():
-            before = None if state is None else state.encoders[name]
-            encoded[name], encoder_state[name] = encoder(inputs[name], before)
-        fusion_before = None if state is None else state.fusion
-        fused, after = self.fusion(encoded or inputs, fusion_before)
+        encoded, encoder_state, fused, after = self._fuse(inputs, state)
         if self.readout_synapse is None or self.readout is None:
             hidden = torch.cat(list(encoded.values()), dim=2)
             return FusionOutput(fused, hidden, encoded, FusionState(encoder_state, after))
@@ -153,14 +162,7 @@ class FusionSNN(nn.Module):
             if not isinstance(inputs[name], SpikeBatch):
                 kind = type(inputs[name]).__name__
                 raise ValueError(f"inputs[{name!r}] must be a SpikeBatch, got {kind}")
-        encoded: dict[str, SpikeBatch] = {}
-        encoder_state: dict[str, tuple[Tensor, ...]] = {}
-        for name, encoder in self.encoders.items():
-            before = None if state is None else state.encoders[name]
-            infer: Any = encoder.infer
-            encoded[name], encoder_state[name] = infer(inputs[name], before)
-        fusion_before = None if state is None else state.fusion
-        fused, after = self.fusion.infer(encoded or inputs, fusion_before)
+        encoded, encoder_state, fused, after = self._infer_fused(inputs, state)
         if isinstance(fused, Tensor):
             hidden = side_by_side(list(encoded.values()))
             return FusionEvents(fused, hidden, encoded, FusionState(encoder_state, after))
@@ -170,6 +172,67 @@ class FusionSNN(nn.Module):
         scores, last = infer_readout(fused, self.readout_synapse, self.readout, last)
         return FusionEvents(scores, fused, encoded, FusionState(encoder_state, after, last))
 
+    def train(self, mode: bool = True) -> Self:
+        """Training or evaluation mode, but for frozen encoders, which stay in evaluation."""
+        super().train(mode)
+        for encoder in self.encoders.values():
+            if is_frozen(encoder):
+                encoder.eval()
+        return self
+
+    def _fuse(
+        self, inputs: Mapping[str, SpikeBatch | Tensor], state: FusionState | None
+    ) -> tuple[dict[str, Tensor], dict[str, Any], Tensor, dict[str, Tensor]]:
+        """Encoded spikes, states of the encoders, fused spikes, state of the operator."""
+        before = None if state is None else state.encoders
+        fusion_before = None if state is None else state.fusion
+        if self._gated():
+            gated, fused, after = self._windows(inputs, before, fusion_before, events=False)
+            return gated.encoded(), gated.state, fused, after
+        encoded: dict[str, Tensor] = {}
+        encoder_state: dict[str, Any] = {}
+        for name, encoder in self.encoders.items():
+            past = None if before is None else before[name]
+            encoded[name], encoder_state[name] = encoder(inputs[name], past)
+        fused, after = self.fusion(encoded or inputs, fusion_before)
+        return encoded, encoder_state, fused, after
+
+    def _infer_fused(
+        self, inputs: Mapping[str, SpikeBatch], state: FusionState | None
+    ) -> tuple[dict[str, SpikeBatch], dict[str, Any], SpikeBatch | Tensor, dict[str, Tensor]]:
+        """As `_fuse`, on events."""
+        before = None if state is None else state.encoders
+        fusion_before = None if state is None else state.fusion
+        if self._gated():
+            gated, dense, after = self._windows(inputs, before, fusion_before, events=True)
+            return gated.encoded(), gated.state, compact(dense), after
+        encoded: dict[str, SpikeBatch] = {}
+        encoder_state: dict[str, Any] = {}
+        for name, encoder in self.encoders.items():
+            past = None if before is None else before[name]
+            encoded[name], encoder_state[name] = infer_encoder(encoder, inputs[name], past)
+        fused, after = self.fusion.infer(encoded or inputs, fusion_before)
+        return encoded, encoder_state, fused, after
+
+    def _gated(self) -> bool:
+        """Whether the operator's gates stand before encoders."""
+        return isinstance(self.fusion, EnergyGateFusion) and len(self.encoders) > 0
+
+    def _windows(
+        self,
+        inputs: Mapping[str, SpikeBatch | Tensor],
+        before: Mapping[str, Any] | None,
+        fusion_before: dict[str, Tensor] | None,
+        events: bool,
+    ) -> tuple[GatedEncoders, Tensor, dict[str, Tensor]]:
+        """Encoders and gate, one window after the other."""
+        encoders = dict(self.encoders.items())
+        gated = GatedEncoders(encoders, inputs, before, events)
+        n_steps, n_batch = inputs[self.modalities[0]].shape[:2]
+        fusion: Any = self.fusion
+        fused, _, after = fusion.fuse_windows(gated.read, n_steps, n_batch, fusion_before)
+        return gated, fused, after
+
     def _check(self, inputs: Mapping[str, SpikeBatch | Tensor]) -> None:
         """Every modality of the spec is there."""
         if any(name not in inputs for name in self.modalities):
@@ -177,6 +240,28 @@ class FusionSNN(nn.Module):
                 f"inputs must hold {list(self.modalities)}, got {sorted(inputs)}; an absent "
                 "modality is an empty stream"
             )
+
+
+def _encoders(spec: ModelSpec, given: Mapping[str, nn.Module]) -> dict[str, nn.Module]:
+    """Encoder of each modality, as given or as the spec says; none before such as read inputs."""
+    names = [m.name for m in spec.modalities]
+    if any(name not in names for name in given):
+        raise ValueError(f"encoders must be of {names}, got {sorted(given)}")
+    if spec.operator.reads_inputs:
+        if given:
+            raise ValueError(
+                f"encoders must be none with fusion {spec.fusion!r}, which reads the input spikes, "
+                f"got {sorted(given)}"
+            )
+        return {}
+    encoders: dict[str, nn.Module] = {}
+    for part in spec.modalities:
+        encoder = given.get(part.name)
+        if encoder is None:
+            encoder = SpikingEncoder(part, spec.lif, spec.dt_ms)
+        check_encoder(part.name, encoder)
+        encoders[part.name] = freeze(encoder) if part.encoder.frozen else encoder
+    return encoders
 
 
 def running_mean(scores: Tensor) -> Tensor:

@@ -86,6 +86,9 @@ class CrossSynapses(AnnealedDelays):
         Standard deviation of the initial weights is ``gain / sqrt(fan_in)``.
     fan : Fan, optional
         The edges, instead of a random choice.
+    gated : bool
+        Whether all weights are multiplied by tanh of a trained ``gate`` that starts at 0: a new
+        layer adds nothing to what it is put beside, until training opens it.
 
     Raises
     ------
@@ -101,6 +104,8 @@ class CrossSynapses(AnnealedDelays):
     References
     ----------
     Hammouamri et al., ICLR 2024, arXiv:2306.17670 (Gaussian of falling width, within one layer).
+    Alayrac et al., Flamingo, NeurIPS 2022, arXiv:2204.14198 (tanh gates from 0; there on
+    cross-attention between frozen networks).
     """
 
     batch_dim = 1
@@ -121,6 +126,7 @@ class CrossSynapses(AnnealedDelays):
         sigma_ms: tuple[float, float] = (50.0, 0.5),
         gain: float = 1.0,
         fan: Fan | None = None,
+        gated: bool = False,
     ) -> None:
         if not delay_max_ms >= 0 or not dt_ms > 0:
             raise ValueError(
@@ -144,6 +150,7 @@ class CrossSynapses(AnnealedDelays):
         self.weight = nn.Parameter(torch.randn(edges.n_edges) * (gain / heard**0.5))
         start = torch.rand(n_groups) * (widest / DELAY_UNIT_MS)
         self.delay = nn.Parameter(start, requires_grad=learn_delays)
+        self.gate = nn.Parameter(torch.zeros(())) if gated else None
 
     @property
     def longest(self) -> int:
@@ -154,6 +161,10 @@ class CrossSynapses(AnnealedDelays):
     def span(self) -> int:
         """Steps of pending currents: the longest delay and room for the Gaussian's tail."""
         return self.longest + max(_LEAST_ROOM_STEPS, round(_ROOM * self.longest))
+
+    def strength(self) -> Tensor:
+        """Weights as they act, [E]: times the gate, if there is one (at inference it folds in)."""
+        return self.weight if self.gate is None else self.weight * torch.tanh(self.gate)
 
     def sigma_steps(self) -> float:
         """Width of the Gaussian now, in steps; under half a step a delay would have no gradient."""
@@ -187,12 +198,12 @@ class CrossSynapses(AnnealedDelays):
             # Half a step of blur is more than weights tuned on it bear to lose at inference.
             whole = F.one_hot(steps.detach().round().long() - first.long(), taps.shape[1])
             taps = whole.to(taps.dtype) + (taps - taps.detach())
-        return self.weight[:, None] * taps[self.group], first[self.group]
+        return self.strength()[:, None] * taps[self.group], first[self.group]
 
     def rounded(self) -> tuple[Tensor, Tensor]:
         """Inference: the weight at a whole number of steps, [E, 1], and that number, int32 [E]."""
         steps = (self.delays_ms() / self.dt_ms).round().to(torch.int32)
-        return self.weight[:, None], steps[self.group]
+        return self.strength()[:, None], steps[self.group]
 
 
 def _grouped(fan: Fan, groups: str) -> tuple[Tensor, int]:
