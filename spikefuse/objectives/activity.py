@@ -178,7 +178,7 @@ def fan_out(layer: nn.Module) -> Tensor:
         one = _reached(used, (1, height, width), layer.stride, (0, 0))
         return one.repeat(channels)
     if isinstance(layer, CrossPath):
-        return _by_source(layer.fan, layer.weight)
+        return _by_source(layer.fan, layer.strength())
     if isinstance(layer, EventConv2d):
         return _reached(_used(layer.weight), layer.in_shape, layer.stride, layer.padding)
     if isinstance(layer, EventLinear):
