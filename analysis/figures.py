@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from analysis.calibration_figure import draw_calibration
 from analysis.energy_figures import draw_energy, draw_energy_actions, draw_energy_totals
 from analysis.raster_figure import draw_raster
 from analysis.records import RunRecord, load_run
@@ -23,6 +24,7 @@ def make_figures(run_dir: Path) -> list[Path]:
         written += draw_energy_actions(run, folder)
         written += draw_energy_totals(run, folder)
         written += draw_anytime(run, folder)
+        written += draw_calibration(run, folder)
     return written
 
 

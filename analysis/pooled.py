@@ -38,7 +38,7 @@ def pool_runs(runs: Sequence[RunRecord]) -> dict[str, Any]:
         If a run has no ``predictions.csv``, or two models of a run differ in their test samples.
     """
     shared = [m for m in runs[0].result["models"] if all(m in r.result["models"] for r in runs)]
-    samples = {model: _pooled_samples(runs, model) for model in shared}
+    samples = {model: pooled_samples(runs, model) for model in shared}
     pooled: dict[str, Any] = {
         "n_runs": len(runs),
         "n_samples": len(next(iter(samples.values()))[0]) if shared else 0,
@@ -86,7 +86,7 @@ def _against_dense(low: float, high: float) -> str:
     return "the SNN is inferior"
 
 
-def _pooled_samples(runs: Sequence[RunRecord], model: str) -> Samples:
+def pooled_samples(runs: Sequence[RunRecord], model: str) -> Samples:
     """Share of right answers of every test sample of every run, and its two clusters."""
     right: list[float] = []
     rows: list[str] = []

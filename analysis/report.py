@@ -12,6 +12,7 @@ from typing import Any
 from analysis.records import RunRecord, load_run
 from analysis.style import format_pj, model_name
 from analysis.tables import (
+    calibration_table,
     energy_table,
     ratio_table,
     results_table,
@@ -31,8 +32,13 @@ FIGURES = (
     ),
     ("energy_totals", "The three modelled totals per sample on a logarithmic axis."),
     ("anytime", "Test accuracy of the answer after each time of stimulus."),
+    (
+        "calibration",
+        "Stated probability against the share of right answers, and the risk of answering only "
+        "the surest samples.",
+    ),
 )
-_WITH_SPEECH = ("raster", "anytime")
+_WITH_SPEECH = ("raster", "anytime", "calibration")
 
 
 def write_report(run_dirs: Sequence[Path], out: Path | None = None) -> Path:
@@ -91,6 +97,7 @@ def _view(run: RunRecord) -> dict[str, Any]:
         "results": results_table(result),
         "energy": energy_table(result),
         "ratios": ratio_table(result),
+        "calibration": calibration_table(result),
         "sentences": sentences(run),
         "few_seeds": len(result["seeds"]) < SEEDS_FOR_A_VERDICT,
         "figures": {name: f for name, caption in FIGURES if (f := _figure(run, name, caption))},

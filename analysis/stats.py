@@ -46,23 +46,44 @@ def two_way_cluster_interval(
     ValueError
         If lengths differ, nothing is given, or ``level`` is not between 0 and 1.
     """
+    if not 0 < level < 1:
+        raise ValueError(f"level must lie between 0 and 1, got {level}")
+    means = cluster_means(values, rows, columns, rng, n_draws)
+    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def cluster_means(
+    values: np.ndarray[Any, Any],
+    rows: Sequence[str],
+    columns: Sequence[str],
+    rng: np.random.Generator,
+    n_draws: int = 2000,
+) -> FloatArray:
+    """The mean of each draw of the bootstrap above; draws that hold no sample are left out.
+
+    Raises
+    ------
+    ValueError
+        If lengths differ or nothing is given.
+    """
     samples: FloatArray = np.asarray(values, dtype=np.float64)
     if not len(samples) or len(rows) != len(samples) or len(columns) != len(samples):
         raise ValueError(
             f"values, rows and columns must have one common length >= 1, got {len(samples)}, "
             f"{len(rows)}, {len(columns)}"
         )
-    if not 0 < level < 1:
-        raise ValueError(f"level must lie between 0 and 1, got {level}")
     row, n_rows = _codes(rows)
     column, n_columns = _codes(columns)
-    row_weight = _multiplicities(n_rows, n_draws, rng)[:, row]
-    weight = row_weight * _multiplicities(n_columns, n_draws, rng)[:, column]
-    total = weight.sum(axis=1)
+    # Samples that share both clusters always weigh the same: they are summed first.
+    places, code = np.unique(row * n_columns + column, return_inverse=True)
+    sums, counts = np.bincount(code, samples), np.bincount(code)
+    row_weight = _multiplicities(n_rows, n_draws, rng)[:, places // n_columns]
+    weight = row_weight * _multiplicities(n_columns, n_draws, rng)[:, places % n_columns]
+    total = weight @ counts
     drawn = total > 0
-    means = (weight[drawn] @ samples) / total[drawn]
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
+    means: FloatArray = (weight[drawn] @ sums) / total[drawn]
+    return means
 
 
 def paired_difference_interval(
@@ -133,3 +154,48 @@ def _multiplicities(n_clusters: int, n_draws: int, rng: np.random.Generator) -> 
     """How often each cluster occurs in each draw, ``[n_draws, n_clusters]``."""
     counts: Int64Array = rng.multinomial(n_clusters, np.full(n_clusters, 1 / n_clusters), n_draws)
     return counts
+
+
+def cluster_interval(
+    values: np.ndarray[Any, Any],
+    clusters: Sequence[Sequence[str]],
+    rng: np.random.Generator,
+    n_draws: int = 2000,
+    level: float = 0.95,
+) -> tuple[float, float]:
+    """`two_way_cluster_interval` under any number of clusterings: the weights multiply.
+
+    Parameters
+    ----------
+    values : float array [n]
+    clusters : sequences of n cluster names
+    rng : numpy Generator
+    n_draws : int
+    level : float
+
+    Returns
+    -------
+    (low, high)
+
+    Raises
+    ------
+    ValueError
+        If lengths differ, nothing is given, or ``level`` is not between 0 and 1.
+    """
+    samples: FloatArray = np.asarray(values, dtype=np.float64)
+    if not len(samples) or not clusters or any(len(names) != len(samples) for names in clusters):
+        lengths = [len(names) for names in clusters]
+        raise ValueError(
+            f"values and clusters must have one common length >= 1, got {len(samples)}, {lengths}"
+        )
+    if not 0 < level < 1:
+        raise ValueError(f"level must lie between 0 and 1, got {level}")
+    weight = np.ones((n_draws, len(samples)))
+    for names in clusters:
+        code, n_clusters = _codes(names)
+        weight *= _multiplicities(n_clusters, n_draws, rng)[:, code]
+    total = weight.sum(axis=1)
+    drawn = total > 0
+    means = (weight[drawn] @ samples) / total[drawn]
+    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)

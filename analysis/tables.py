@@ -196,6 +196,32 @@ def who_needs_less(ratio: float | None) -> str:
     return "SNN fusion" if ratio > 1 else "dense twin"
 
 
+def calibration_table(result: Mapping[str, Any]) -> Table:
+    """What each model's probabilities are worth, before and after temperature; none if unknown."""
+    rows: list[tuple[str, ...]] = []
+    for model, entry in result["models"].items():
+        found = entry.get("calibration")
+        if found is None:
+            continue
+        pairs = [
+            f"{found['before'][key]:.3f} → {found['after'][key]:.3f}"
+            for key in ("nll", "brier", "ece", "aurc")
+        ]
+        by_chance = f"{found['after']['ece_if_calibrated']:.3f}"
+        temperature = f"{found['temperature']:.2f}"
+        rows.append((model_name(model), temperature, *pairs[:3], by_chance, pairs[3]))
+    header = (
+        "model",
+        "temperature",
+        "NLL",
+        "Brier score",
+        "ECE",
+        "ECE by chance",
+        "area under risk-coverage",
+    )
+    return Table("Calibration on the test pairs", header, tuple(rows))
+
+
 def profiles_of(result: Mapping[str, Any]) -> list[str]:
     """Hardware profiles in the order of the run."""
     models = result["models"]

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+CALIBRATION = ("nll", "brier", "ece", "ece_if_calibrated", "aurc")
 FP32, LOIHI = "horowitz_45nm_fp32", "loihi1_davies2018"
 NO_STATIC = f"{FP32} publishes no static power"
 DENSE_ON_LOIHI = f"{LOIHI} prices event-driven layers only; 'encoders.vision.0' is dense"
@@ -83,6 +84,12 @@ def _model(name: str, accuracies: list[float], scale: float) -> dict[str, Any]:
             "compute_source": "measured on this host, batch 1, 1 thread(s), whole sample",
         },
         "anytime": {"time_ms": times, "accuracy": list(np.linspace(0.3, mean, len(times)))},
+        "calibration": {
+            "temperature": 1.5,
+            "temperature_by_seed": [1.5] * len(accuracies),
+            "before": dict(zip(CALIBRATION, (0.4, 0.2, 0.08, 0.03, 0.02), strict=True)),
+            "after": dict(zip(CALIBRATION, (0.3, 0.1, 0.05, 0.025, 0.015), strict=True)),
+        },
     }
 
 
@@ -155,6 +162,7 @@ def write_run(folder: Path, result: dict[str, Any]) -> Path:
     )
     _write_predictions(folder / "predictions.csv", result)
     _write_raster(folder / "raster.npz")
+    _write_scores(folder / "scores.npz", result)
     return folder
 
 
@@ -173,6 +181,25 @@ def _write_predictions(path: Path, result: dict[str, Any]) -> None:
                     answer = (label + 1) % 3 if i < n_wrong else label
                     groups = [f"v{i}", f"a{i}", f"v{i}", f"speaker{i % 4}"]
                     writer.writerow([model, seed, i, *groups, label, answer, 40])
+
+
+def _write_scores(path: Path, result: dict[str, Any]) -> None:
+    """Answers of ``predictions.csv`` at confidences from 0.5 to 0.98, the wrong ones at first."""
+    n_test = result["data"]["n_test"]
+    labels = np.arange(n_test) % 3
+    confidence = np.linspace(0.5, 0.98, n_test)
+    arrays: dict[str, Any] = {"modalities": np.array(["vision", "audio"])}
+    for split in ("validation", "test"):
+        arrays[f"{split}.labels"] = labels.astype(np.int32)
+        arrays[f"{split}.pairs"] = np.stack([np.arange(n_test)] * 2, axis=1).astype(np.int32)
+        for model, entry in result["models"].items():
+            wrong = np.arange(n_test) < round(n_test * (1 - entry["accuracy"]))
+            answer = np.where(wrong, (labels + 1) % 3, labels)
+            p = np.repeat((1 - confidence)[:, None] / 2, 3, axis=1)
+            p[np.arange(n_test), answer] = confidence
+            for seed in result["seeds"]:
+                arrays[f"{split}.{model}.seed{seed}"] = np.log(p).astype(np.float32)
+    np.savez(path, **arrays)
 
 
 def _write_raster(path: Path) -> None:

@@ -10,7 +10,7 @@ from analysis.figures import draw_anytime, make_figures
 from analysis.raster_figure import draw_raster
 from analysis.records import load_run
 
-NAMES = ("raster", "energy", "energy_actions", "energy_totals", "anytime")
+NAMES = ("raster", "energy", "energy_actions", "energy_totals", "anytime", "calibration")
 
 
 def columns(path) -> dict[str, list[str]]:
@@ -93,6 +93,9 @@ def test_a_run_without_raster_or_twin_is_drawn(result, write) -> None:
     with pytest.raises(ValueError, match=r"must hold raster\.npz"):
         draw_raster(load_run(folder), folder)
     assert {path.stem for path in make_figures(folder)} == set(NAMES) - {"raster"}
+    (folder / "scores.npz").unlink()
+    drawn = {path.stem for path in make_figures(folder)}
+    assert drawn == set(NAMES) - {"raster", "calibration"}
 
 
 def test_parts_keep_the_sum() -> None:
@@ -109,3 +112,15 @@ def test_parts_keep_the_sum() -> None:
     assert sum(parts.values()) == 127.0
     assert parts["vision encoder"] == 66.0
     assert parts["fused layer and readout"] == 32.0
+
+
+def test_calibration_data_are_the_scores_of_the_run(drawn_run) -> None:
+    data = columns(drawn_run / "figures" / "calibration.csv")
+    run = load_run(drawn_run)
+    rows = list(zip(*data.values(), strict=True))
+    risk = [row for row in rows if row[:2] == ("snn", "risk")]
+    assert float(risk[-1][2]) == 1
+    assert float(risk[-1][3]) == pytest.approx(1 - run.result["models"]["snn"]["accuracy"])
+    before = [row for row in rows if row[:2] == ("snn", "reliability before")]
+    assert before
+    assert all(int(row[4]) >= 5 for row in before)

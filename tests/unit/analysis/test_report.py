@@ -157,3 +157,22 @@ def test_several_runs_share_a_page(drawn_run, tmp_path) -> None:
 def test_no_run_is_an_error() -> None:
     with pytest.raises(ConfigError, match="at least one run"):
         write_report([])
+
+
+def test_calibration_cells_equal_the_result(drawn_run, tmp_path) -> None:
+    page = read(write_report([drawn_run], tmp_path / "report.html"))
+    row = next(row for row in page.rows if row[0] == "SNN fusion" and "0.400" in row[2])
+    assert row[1:] == [
+        "1.50",
+        "0.400 → 0.300",
+        "0.200 → 0.100",
+        "0.080 → 0.050",
+        "0.025",
+        "0.020 → 0.015",
+    ]
+
+
+def test_a_run_made_before_calibration_has_no_such_section(result, write) -> None:
+    for model in result["models"].values():
+        del model["calibration"]
+    assert "Calibration" not in read(write_report([write(result)])).text
