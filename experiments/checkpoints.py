@@ -39,7 +39,7 @@ class Progress:
 class CheckpointFolder:
     """The checkpoints of one model and seed.
 
-    ``epoch-0007/`` holds weights, optimiser and progress and appears by one rename;
+    ``epoch-0007/`` holds weights, optimiser, objective and progress and appears by one rename;
     ``best-0005.safetensors`` is written before the epoch that names it and removed after.
 
     Parameters
@@ -57,17 +57,28 @@ class CheckpointFolder:
             return Progress()
         return Progress(**json.loads((last / "progress.json").read_text()))
 
-    def restore(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-        """Put the last whole epoch's weights and optimiser state back."""
+    def restore(
+        self, model: nn.Module, optimizer: torch.optim.Optimizer, objective: nn.Module
+    ) -> None:
+        """Put the last whole epoch's weights, optimiser and objective state back."""
         last = self._last()
         if last is None:
             return
         model.load_state_dict(load_file(last / "weights.safetensors"))
         optimizer.load_state_dict(torch.load(last / "optimizer.pt", weights_only=True))
+        extra = last / "objective.safetensors"
+        if extra.is_file():  # runs of before it was saved had nothing in it
+            objective.load_state_dict(load_file(extra))
 
-    def save(self, model: nn.Module, optimizer: torch.optim.Optimizer, progress: Progress) -> None:
+    def save(
+        self,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        progress: Progress,
+        objective: nn.Module,
+    ) -> None:
         """Save an epoch, then drop what it replaces."""
-        weights = save({name: tensor.contiguous() for name, tensor in model.state_dict().items()})
+        weights = _packed(model)
         if progress.best_epoch == progress.epoch:
             write_bytes(self._best(progress.epoch), weights)
         final = self.folder / f"epoch-{progress.epoch:04d}"
@@ -75,6 +86,7 @@ class CheckpointFolder:
         shutil.rmtree(draft, ignore_errors=True)
         draft.mkdir(parents=True)
         write_bytes(draft / "weights.safetensors", weights)
+        write_bytes(draft / "objective.safetensors", _packed(objective))
         buffer = io.BytesIO()
         torch.save(optimizer.state_dict(), buffer)
         write_bytes(draft / "optimizer.pt", buffer.getvalue())
@@ -103,8 +115,7 @@ class CheckpointFolder:
 
     def save_best(self, model: nn.Module) -> None:
         """Put ``model`` in the place of the best epoch's weights: what was fitted afterwards."""
-        weights = save({name: tensor.contiguous() for name, tensor in model.state_dict().items()})
-        write_bytes(self._best(self.load_progress().best_epoch), weights)
+        write_bytes(self._best(self.load_progress().best_epoch), _packed(model))
 
     def _best(self, epoch: int) -> Path:
         return self.folder / f"best-{epoch:04d}.safetensors"
@@ -112,3 +123,10 @@ class CheckpointFolder:
     def _last(self) -> Path | None:
         found = sorted(self.folder.glob("epoch-*"))
         return found[-1] if found else None
+
+
+def _packed(module: nn.Module) -> bytes:
+    """A module's state as a safetensors file."""
+    state = {name: tensor.contiguous() for name, tensor in module.state_dict().items()}
+    packed: bytes = save(state)
+    return packed

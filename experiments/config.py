@@ -114,7 +114,8 @@ class TrainConfig:
     ``auxiliary_weight`` weighs the loss of a readout of each encoder, which only training has.
     ``balance = "ogm"`` slows the encoder of the modality that those readouts find ahead, by
     ``balance_strength``. ``activity_weight`` weighs the synaptic operations of a sample beyond
-    ``activity_target``, in units of those of the untrained model.
+    ``activity_target``, in units of those of the untrained model; with ``activity_prunes`` weights
+    pay for the events that they meet as well, and vanish if they do not earn it.
     """
 
     epochs: int = 20
@@ -133,6 +134,7 @@ class TrainConfig:
     balance_strength: float = 0.5
     activity_weight: float = 0.0
     activity_target: float = 0.0
+    activity_prunes: bool = True
     threads: int = 2
 
 

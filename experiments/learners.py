@@ -21,6 +21,23 @@ N_CLASSES = 10
 
 
 @dataclass(frozen=True)
+class TrainingScores:
+    """What a step of training reads of a model.
+
+    Parameters
+    ----------
+    final, early : Tensor[B, C]
+        Class scores after the whole sample, and after a window.
+    encoded : mapping of modality to Tensor[T, B, n]
+        Spikes of the encoders; empty of a dense model, or one without encoders.
+    """
+
+    final: Tensor
+    early: Tensor
+    encoded: Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
 class Learner:
     """A model with what it needs to read samples.
 
@@ -66,19 +83,20 @@ class Learner:
 
     def training_scores(
         self, samples: list[MultiStream], windows_ms: tuple[float, ...], rng: np.random.Generator
-    ) -> tuple[Tensor, Tensor]:
-        """Class scores ``[B, C]`` to train on: after the whole sample, and after a random window.
+    ) -> TrainingScores:
+        """Class scores to train on: after the whole sample, and after a random window.
 
         One network then answers after any window; spiking and dense have the same right. Training
         on windows *instead* of the whole sample half of the time costs the audio model ten points.
         """
         seen_ms = float(rng.choice(windows_ms)) if windows_ms else self.duration_ms
         if self.spiking:
-            evidence = running_mean(self.model(self.events(samples)).scores)
-            return evidence[-1], evidence[self._step_before(seen_ms)]
+            out = self.model(self.events(samples))
+            evidence = running_mean(out.scores)
+            return TrainingScores(evidence[-1], evidence[self._step_before(seen_ms)], out.encoded)
         frames = self.frames(samples)
         early = blank_after(frames, self.frame_ms, seen_ms, self.duration_ms)
-        return self.model(frames), self.model(early)
+        return TrainingScores(self.model(frames), self.model(early), {})
 
     def _step_before(self, time_ms: float) -> int:
         """The last step that is complete at a time (the first one, if none is)."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from experiments.checkpoints import CheckpointFolder, Progress
 from experiments.config import Config
 from experiments.data import PairedData
 from experiments.learners import Learner
+from experiments.objective import Objective
 from sensors.paired import Pair
 from spikefuse.errors import SpikefuseError
 from spikefuse.synapses.annealing import AnnealedDelays
@@ -57,11 +58,12 @@ def train_model(
     """
     settings = config.train
     rate = settings.learning_rate if learner.spiking else settings.dense_learning_rate
+    objective = Objective(learner, config, len(data.classes), seed)
     optimizer = torch.optim.AdamW(
-        learner.model.parameters(), rate, weight_decay=settings.weight_decay
+        objective.groups(learner.model), rate, weight_decay=settings.weight_decay
     )
     progress = folder.load_progress()
-    folder.restore(learner.model, optimizer)
+    folder.restore(learner.model, optimizer, objective)
     n_epochs = epochs_of(learner, config)
     for epoch in range(progress.epoch + 1, n_epochs + 1):
         started = time.perf_counter()
@@ -69,8 +71,10 @@ def train_model(
         scale = 0.5 * (1 + math.cos(math.pi * (epoch - 1) / n_epochs))
         for group in optimizer.param_groups:
             group["lr"] = rate * max(scale, 0.02)
-        _sharpen_delays(learner.model, (epoch - 1) / max(n_epochs - 1, 1))
-        trained = _train_epoch(learner, data, config, optimizer, seed, epoch)
+        done = (epoch - 1) / max(n_epochs - 1, 1)
+        _sharpen_delays(learner.model, done)
+        objective.set_progress(done)
+        trained = _train_epoch(learner, data, config, objective, optimizer, seed, epoch)
         validation = evaluate_pairs(learner, data, "validation", data.fixed_pairs["validation"])
         record = {
             "model": learner.name,
@@ -81,9 +85,11 @@ def train_model(
             "val_loss": validation.loss,
             "val_accuracy": validation.accuracy,
             "seconds": time.perf_counter() - started,
+            **objective.epoch_record(),
         }
-        progress = _advance(progress, record)
-        folder.save(learner.model, optimizer, progress)
+        sparse = learner.spiking and settings.activity_weight > 0
+        progress = _advance(progress, record, keep_last=sparse)
+        folder.save(learner.model, optimizer, progress, objective)
         on_epoch(record)
 
 
@@ -110,6 +116,7 @@ def _train_epoch(
     learner: Learner,
     data: PairedData,
     config: Config,
+    objective: Objective,
     optimizer: torch.optim.Optimizer,
     seed: int,
     epoch: int,
@@ -117,24 +124,27 @@ def _train_epoch(
     """One pass over freshly drawn pairs."""
     settings = config.train
     pairs = data.epoch_pairs(seed, epoch, settings.partners)
-    rng = np.random.default_rng([seed, epoch, 1])
+    rng, drop_rng = (np.random.default_rng([seed, epoch, stream]) for stream in (1, 2))
     torch.manual_seed(int(rng.integers(2**31)))
     learner.model.train()
     loss_sum, correct = 0.0, 0
     augment = settings.augment if learner.spiking else settings.dense_augment
     for batch in batches(data, "train", pairs, settings.batch_size, augment, rng):
-        scores, early = learner.training_scores(batch.samples, config.cost.windows_ms, rng)
-        loss = torch.nn.functional.cross_entropy(scores, batch.labels)
-        loss = loss + settings.window_weight * torch.nn.functional.cross_entropy(
-            early, batch.labels
-        )
-        _step(learner, optimizer, loss, epoch)
+        loss, scores, rates = objective.step(learner, batch, rng, drop_rng)
+        _step(learner, objective, optimizer, loss, rates, epoch)
         loss_sum += loss.item() * len(batch.labels)
         correct += int((scores.argmax(1) == batch.labels).sum())
     return Score(loss_sum / len(pairs), correct / len(pairs))
 
 
-def _step(learner: Learner, optimizer: torch.optim.Optimizer, loss: Tensor, epoch: int) -> None:
+def _step(
+    learner: Learner,
+    objective: Objective,
+    optimizer: torch.optim.Optimizer,
+    loss: Tensor,
+    rates: Mapping[str, float],
+    epoch: int,
+) -> None:
     """One optimiser step on a finite loss."""
     if not bool(torch.isfinite(loss)):
         raise SpikefuseError(
@@ -143,14 +153,18 @@ def _step(learner: Learner, optimizer: torch.optim.Optimizer, loss: Tensor, epoc
         )
     optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
-    torch.nn.utils.clip_grad_norm_(learner.model.parameters(), 1.0)
-    optimizer.step()
+    objective.note_gradients(learner.model, rates)
+    torch.nn.utils.clip_grad_norm_([*learner.model.parameters(), *objective.parameters()], 1.0)
+    objective.update(optimizer, rates)
 
 
-def _advance(progress: Progress, record: dict[str, Any]) -> Progress:
-    """Progress after an epoch; a better accuracy, or the same at a lower loss, is the new best."""
+def _advance(progress: Progress, record: dict[str, Any], keep_last: bool) -> Progress:
+    """Progress after an epoch; a better accuracy, or the same at a lower loss, is the new best.
+
+    With ``keep_last`` every epoch is: early ones of a model that learns to be sparse are not.
+    """
     best = progress.best_epoch
-    if best:
+    if best and not keep_last:
         old = progress.history[best - 1]
         better = (record["val_accuracy"], -record["val_loss"]) > (
             old["val_accuracy"],
