@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -35,13 +35,39 @@ def event_frames(streams: Sequence[EventStream], frame_ms: float, window_ms: flo
         raise ValueError(f"frame_ms and window_ms must be positive, got {frame_ms}, {window_ms}")
     width, height, polarities = streams[0].sensor_size
     window_us = round(window_ms * 1e3)
-    n_frames = -(-window_us // round(frame_ms * 1e3))
+    n_frames = n_frames_in(frame_ms, window_ms)
     seen = [stream.cropped(window_us) for stream in streams]
     frames = bin_events(seen, frame_ms, n_steps=n_frames).to_dense()  # [F, B, P * H * W]
     batch_first = frames.transpose(0, 1).reshape(len(streams), n_frames * polarities, height, width)
     return torch.log1p(batch_first)
 
 
+def n_frames_in(frame_ms: float, window_ms: float) -> int:
+    """Frames that a window is cut into, the last of which may be shorter."""
+    return -(-round(window_ms * 1e3) // round(frame_ms * 1e3))
+
+
 def n_frame_channels(polarities: int, frame_ms: float, window_ms: float) -> int:
     """Channels that `event_frames` yields."""
-    return polarities * -(-round(window_ms * 1e3) // round(frame_ms * 1e3))
+    return polarities * n_frames_in(frame_ms, window_ms)
+
+
+def frame_ends_ms(frame_ms: float, window_ms: float) -> list[float]:
+    """When each frame of the window is complete."""
+    n_frames = n_frames_in(frame_ms, window_ms)
+    return [min(frame_ms * (i + 1), window_ms) for i in range(n_frames)]
+
+
+def blank_after(
+    frames: Mapping[str, Tensor], frame_ms: Mapping[str, float], seen_ms: float, window_ms: float
+) -> dict[str, Tensor]:
+    """The same frames with every frame that ends after ``seen_ms`` still empty."""
+    blanked: dict[str, Tensor] = {}
+    for name, x in frames.items():
+        n_frames = n_frames_in(frame_ms[name], window_ms)
+        n_seen = n_frames if seen_ms >= window_ms else int(seen_ms / frame_ms[name] + 1e-9)
+        per_frame = x.shape[1] // n_frames
+        copy = x.clone()
+        copy[:, n_seen * per_frame :] = 0
+        blanked[name] = copy
+    return blanked
