@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,14 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from spikefuse.cost.count import count
-from spikefuse.encoders.spec import EncoderSpec
-from spikefuse.neurons import LIF, LIFParams, LIReadout
 from spikefuse.opcounts import OpCounts, PathCounts
 from spikefuse.spikes import SpikeBatch
-from spikefuse.synapses import DelayedLinear, EventLinear
+from spikefuse.synapses import EventLinear, SpikeTrace
 
 State = dict[str, Tensor]
 Spikes = Mapping[str, SpikeBatch | Tensor]
+# About the value at which some hidden units are above their threshold at first.
+_HIDDEN_GAIN = 3.0
 
 
 class UnitVector(nn.Module):
@@ -44,8 +43,64 @@ class UnitVector(nn.Module):
         return {"": PathCounts(effective_macs=macs, dense_macs=2 * x.numel(), modality=modality)}
 
 
+class TraceTaps(nn.Module):
+    """Traces of every address now and some steps ago, side by side.
+
+    Parameters
+    ----------
+    delays_steps : tuple of int
+        How long ago; distinct and >= 0.
+    """
+
+    batch_dim = 1
+
+    def __init__(self, delays_steps: tuple[int, ...]) -> None:
+        super().__init__()
+        if not delays_steps or min(delays_steps) < 0 or len(set(delays_steps)) < len(delays_steps):
+            raise ValueError(
+                f"delays_steps must be one or more distinct steps >= 0, got {delays_steps}"
+            )
+        self.delays_steps = delays_steps
+        self.longest = max(delays_steps)
+
+    def forward(
+        self, trace: Tensor, past: Tensor | None = None, anytime: bool = False
+    ) -> tuple[Tensor, Tensor]:
+        """Traces ``[T, B, N]`` to taps ``[1 or T, B, K * N]`` and the last traces.
+
+        Parameters
+        ----------
+        trace : Tensor[T, B, N]
+        past : Tensor[longest, B, N], optional
+            Traces of the steps before; zero by default.
+        anytime : bool
+            Whether to read in every step, or in the last one only.
+        """
+        if past is None:
+            past = trace.new_zeros(self.longest, *trace.shape[1:])
+        known, n_steps = torch.cat([past, trace]), len(trace)
+        first = self.longest if anytime else self.longest + n_steps - 1
+        last = self.longest + n_steps
+        read = [known[first - d : last - d] for d in self.delays_steps]
+        return torch.cat(read, dim=2), known[n_steps:]
+
+    def count_paths(
+        self, args: tuple[Any, ...], output: tuple[Tensor, Tensor], modality: str
+    ) -> dict[str, PathCounts]:
+        """Traces of other times lie in a ring: a word written per address and step, one a tap."""
+        trace: Tensor = args[0]
+        n_words = self.longest * trace.shape[2]
+        reads = output[0].numel() if self.longest else 0
+        writes = trace.numel() if self.longest else 0
+        return {
+            "": PathCounts(
+                state_reads=reads, state_writes=writes, state_words=n_words, modality=modality
+            )
+        }
+
+
 class EmbeddingHead(nn.Module):
-    """Spikes of one modality to its leaky traces in the common space; see `JointEmbedding`."""
+    """Spikes of one modality to vectors in the common space; see `JointEmbedding`."""
 
     batch_dim = 1
 
@@ -57,36 +112,43 @@ class EmbeddingHead(nn.Module):
         tau_ms: float,
         delays_steps: tuple[int, ...],
         hidden: int,
-        lif: LIFParams,
     ) -> None:
         super().__init__()
-        self.hidden_synapses = EventLinear(n_in, hidden, gain=3.0) if hidden else None
-        self.hidden = LIF(hidden, lif, dt_ms) if hidden else None
-        self.synapses = DelayedLinear(hidden or n_in, dim, delays_steps)
-        self.trace = LIReadout(dim, tau_ms, dt_ms)
+        self.trace = SpikeTrace(tau_ms, dt_ms)
+        self.taps = TraceTaps(delays_steps)
+        n_taps = n_in * len(delays_steps)
+        self.hidden = EventLinear(n_taps, hidden, gain=_HIDDEN_GAIN) if hidden else None
+        self.rectify = nn.ReLU()
+        self.synapses = EventLinear(hidden or n_taps, dim)
+        self.unit = UnitVector()
 
-    def forward(self, spikes: SpikeBatch | Tensor, state: State | None) -> tuple[Tensor, State]:
-        """Spikes (T, B, n) to traces ``[T, B, dim]`` and state."""
+    def forward(
+        self, spikes: SpikeBatch | Tensor, state: State | None, anytime: bool
+    ) -> tuple[Tensor, State]:
+        """Spikes (T, B, n) to vectors ``[1 or T, B, dim]`` and state."""
         before: Mapping[str, Tensor] = {} if state is None else state
-        after: State = {}
-        if self.hidden_synapses is not None and self.hidden is not None:
-            current = self.hidden_synapses(spikes)
-            spikes, after["hidden"] = self.hidden(current, before.get("hidden"))
-        current, after["pending"] = self.synapses(spikes, before.get("pending"))
-        trace, after["trace"] = self.trace(current, before.get("trace"))
-        return trace, after
+        trace, last = self.trace(spikes, before.get("trace"))
+        x, past = self.taps(trace, before.get("past"), anytime)
+        if self.hidden is not None:
+            x = self.rectify(self.hidden(x) - 1.0)
+        return self.unit(self.synapses(x)), {"trace": last, "past": past}
 
 
 class JointEmbedding(nn.Module):
     r"""One head per modality, into a common space in which samples are compared by cosine.
 
-    .. math:: y^m_t = \beta \, y^m_{t-1} + (1 - \beta) \sum_k S^m_{t - d_k} W^m_k, \quad
-              z^m_t = y^m_t / |y^m_t|
+    .. math:: r^m_t = e^{-dt / \tau} r^m_{t-1} + S^m_t, \quad
+              y^m_t = \sum_k W^m_k \, r^m_{t - d_k}, \quad z^m_t = y^m_t / |y^m_t|
 
-    A leaky trace of weighted spikes is the weighted trace of the spikes, for one decay; in this
-    order an event costs its fan-out and a step no product. There is no bias: a modality without
-    spikes has the zero vector, which scores 0 with everything. Delays :math:`d_k` let the vector at
-    the end tell when something happened, not only how often.
+    Traces of the spikes (`trace_scan`), now and some delays :math:`d_k` ago, weighted and scaled to
+    length 1. Without delays a vector tells how often something happened lately; with them it tells
+    when. With hidden units, :math:`y = V \max(W r - 1, 0)`: a projection head as in SimCLR, read by
+    read and without memory, with the threshold of a neuron. There is no bias: a modality without
+    spikes has the zero vector, which scores 0 with everything.
+
+    Traces cost an accumulate per spike and an update per address and step. Products are of
+    graded values, so they are multiplications, but only when a vector is read: once a sample
+    unless ``anytime`` asks for every step.
 
     Parameters
     ----------
@@ -97,13 +159,11 @@ class JointEmbedding(nn.Module):
     dt_ms : float
         Step length.
     tau_ms : float
-        Initial time constant of the traces (a decay per dimension is trained).
+        Time constant of the traces.
     delays_ms : tuple of float
-        Conduction delays onto the traces, whole steps each, for every modality.
+        How long ago the traces are read, whole steps each.
     hidden : int
-        LIF neurons between the spikes and the traces, for every modality; 0 for none.
-    lif : LIFParams, optional
-        Of the hidden neurons.
+        Hidden units of each head; 0 for none.
 
     Raises
     ------
@@ -112,8 +172,13 @@ class JointEmbedding(nn.Module):
 
     Notes
     -----
-    State is a dict with ``"<modality>.trace"``, ``".pending"`` and, with hidden neurons,
-    ``".hidden"``. Sequences in chunks give the vectors of the whole.
+    State is a dict with ``"<modality>.trace"`` and ``"<modality>.past"``. A sequence in chunks
+    gives the vectors of the whole.
+
+    References
+    ----------
+    Chen et al., "A simple framework for contrastive learning of visual representations", ICML 2020
+    (arXiv:2002.05709): the projection head.
     """
 
     batch_dim = 1
@@ -127,7 +192,6 @@ class JointEmbedding(nn.Module):
         tau_ms: float = 100.0,
         delays_ms: tuple[float, ...] = (0.0,),
         hidden: int = 0,
-        lif: LIFParams | None = None,
     ) -> None:
         super().__init__()
         if not n_in or min(n_in.values()) < 1:
@@ -137,20 +201,15 @@ class JointEmbedding(nn.Module):
         for name, value, least in (("dim", dim, 1), ("hidden", hidden, 0)):
             if value < least:
                 raise ValueError(f"{name} must be >= {least}, got {value}")
-        for name, time_ms in (("dt_ms", dt_ms), ("tau_ms", tau_ms)):
-            if not 0 < time_ms < math.inf:
-                raise ValueError(f"{name} must be positive and finite, got {time_ms}")
-        delays_steps = EncoderSpec(delays_ms=delays_ms).delays_steps(dt_ms)
+        delays_steps = _steps(delays_ms, dt_ms)
         self.n_in, self.dim, self.dt_ms = dict(n_in), dim, dt_ms
         self.modalities = tuple(n_in)
-        params = LIFParams() if lif is None else lif
         self.heads = nn.ModuleDict(
             {
-                name: EmbeddingHead(n, dim, dt_ms, tau_ms, delays_steps, hidden, params)
+                name: EmbeddingHead(n, dim, dt_ms, tau_ms, delays_steps, hidden)
                 for name, n in self.n_in.items()
             }
         )
-        self.units = nn.ModuleDict({name: UnitVector() for name in self.n_in})
 
     def forward(
         self, spikes: Spikes, state: State | None = None, anytime: bool = False
@@ -165,7 +224,7 @@ class JointEmbedding(nn.Module):
             What an earlier call returned, to go on from there; rest by default.
         anytime : bool
             Whether to give the vectors after every step; else those after the last one, which
-            saves the scaling of all others.
+            saves the products of all others.
 
         Returns
         -------
@@ -186,8 +245,8 @@ class JointEmbedding(nn.Module):
         after: State = {}
         for name, head in self.heads.items():
             before = None if state is None else _part(state, name)
-            trace, own = head(spikes[name], before)
-            vectors[name] = self.units[name](trace if anytime else trace[-1])
+            read, own = head(spikes[name], before, anytime)
+            vectors[name] = read if anytime else read[0]
             after |= {f"{name}.{key}": value for key, value in own.items()}
         return vectors, after
 
@@ -211,3 +270,14 @@ def _part(state: State, name: str) -> State:
     return {
         key.partition(".")[2]: value for key, value in state.items() if key.startswith(f"{name}.")
     }
+
+
+def _steps(delays_ms: tuple[float, ...], dt_ms: float) -> tuple[int, ...]:
+    """Delays in steps."""
+    if not dt_ms > 0:
+        raise ValueError(f"dt_ms must be positive, got {dt_ms}")
+    steps = tuple(round(delay / dt_ms) for delay in delays_ms)
+    for delay, step in zip(delays_ms, steps, strict=True):
+        if abs(delay - step * dt_ms) > 1e-6 * dt_ms:
+            raise ValueError(f"delays_ms must be whole steps of {dt_ms:g} ms, got {delay:g}")
+    return steps

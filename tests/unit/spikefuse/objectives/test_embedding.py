@@ -1,11 +1,12 @@
 """JointEmbedding: its equation, causality, state, absence and counts."""
 
+import math
+
 import pytest
 import torch
 from torch import Tensor
 
-from spikefuse.kernels.traces import trace_scan
-from spikefuse.neurons import LIFParams
+from spikefuse.kernels.traces import trace_scan_ref
 from spikefuse.objectives.embedding import JointEmbedding, UnitVector
 from spikefuse.spikes import SpikeBatch
 
@@ -15,9 +16,7 @@ DELAYS = (0.0, 4.0, 10.0)
 
 def built(hidden: int = 0, delays_ms: tuple[float, ...] = DELAYS) -> JointEmbedding:
     torch.manual_seed(0)
-    return JointEmbedding(
-        N_IN, 5, dt_ms=2.0, tau_ms=30.0, delays_ms=delays_ms, hidden=hidden, lif=LIFParams()
-    ).eval()
+    return JointEmbedding(N_IN, 5, dt_ms=2.0, tau_ms=30.0, delays_ms=delays_ms, hidden=hidden)
 
 
 def spikes(n_steps: int = 20, density: float = 0.3) -> dict[str, Tensor]:
@@ -29,20 +28,33 @@ def spikes(n_steps: int = 20, density: float = 0.3) -> dict[str, Tensor]:
 
 
 @torch.no_grad()
-def test_it_is_the_weighted_trace_of_the_spikes() -> None:
-    """The other order of the equation: traces of the spikes first, then one product per step."""
-    model, x = built(delays_ms=(0.0, 4.0)), spikes()
+@pytest.mark.parametrize("hidden", [0, 6])
+def test_it_is_the_weighted_traces_now_and_before(hidden: int) -> None:
+    model, x = built(hidden, delays_ms=(0.0, 4.0)), spikes()
     vectors, _ = model(x, anytime=True)
     for name in N_IN:
         head = model.heads[name]
-        beta = torch.sigmoid(head.trace.beta_logit[0])
-        trace, _ = trace_scan(x[name], beta)
+        trace, _ = trace_scan_ref(x[name], math.exp(-2 / 30))
         late = torch.cat([torch.zeros_like(trace[:2]), trace[:-2]])
-        weight = head.synapses.synapses.weight
-        expected = trace @ weight[:, :5] + late @ weight[:, 5:]
-        torch.testing.assert_close(
-            vectors[name], torch.nn.functional.normalize(expected, dim=-1), rtol=1e-4, atol=1e-5
-        )
+        read = torch.cat([trace, late], dim=2)
+        if hidden:
+            read = (read @ head.hidden.weight - 1).clamp(min=0)
+        expected = torch.nn.functional.normalize(read @ head.synapses.weight, dim=-1)
+        torch.testing.assert_close(vectors[name], expected, rtol=1e-4, atol=1e-5)
+
+
+@torch.no_grad()
+def test_only_delays_tell_when_spikes_came() -> None:
+    """With a long trace, an early and a late spike differ in length alone, which is scaled away."""
+    early, late = torch.zeros(20, 1, 7), torch.zeros(20, 1, 7)
+    early[4, :, 2] = late[16, :, 2] = 1.0
+    cosines = []
+    for delays_ms in ((0.0,), (0.0, 12.0, 24.0)):
+        model = built(delays_ms=delays_ms)
+        read = [model({**spikes(), "vision": x})[0]["vision"][0] for x in (early, late)]
+        cosines.append(float(read[0] @ read[1]))
+    assert cosines[0] == pytest.approx(1.0)
+    assert cosines[1] < 0.9
 
 
 @torch.no_grad()
@@ -52,7 +64,7 @@ def test_the_vectors_at_the_end_are_the_last_of_all(hidden: int) -> None:
     (last, state), (every, same) = model(x), model(x, anytime=True)
     for name in N_IN:
         assert last[name].shape == (3, 5)
-        torch.testing.assert_close(last[name], every[name][-1], rtol=0, atol=0)
+        torch.testing.assert_close(last[name], every[name][-1], rtol=1e-5, atol=1e-6)
         length = every[name][-1].norm(dim=-1)
         torch.testing.assert_close(length, torch.ones_like(length))
     assert state.keys() == same.keys()
@@ -124,22 +136,38 @@ def test_a_unit_vectors_gradient_has_no_part_along_it() -> None:
     torch.testing.assert_close((x.grad * x).sum(1), torch.zeros(4, dtype=torch.float64))
 
 
-def test_operations_are_those_counted_by_hand() -> None:
-    model, x = built(), spikes()
+@pytest.mark.parametrize("hidden", [0, 6])
+def test_operations_are_those_counted_by_hand(hidden: int) -> None:
+    model, x = built(hidden), {name: s * 0.5 for name, s in spikes().items()}  # graded traces
+    x["vision"] *= 2
+    counts = model.count_operations(x).by_path
     n_vision = int(x["vision"].sum())
-    counts = model.count_operations(x)
-    synapses = counts.by_path["heads.vision.synapses.synapses"]
-    assert synapses.effective_acs == n_vision * 3 * 5  # delays times dimensions
-    assert synapses.modality == "vision"
-    assert counts.by_path["heads.vision.synapses.pending"].state_reads == (
-        n_vision * 2 * 5 + 20 * 3 * 5
-    )
-    assert counts.by_path["heads.audio.trace"].state_reads == 20 * 3 * 5
-    assert counts.by_path["units.vision"].effective_macs == 2 * 3 * 5
-    anytime = model.count_operations(x, anytime=True).by_path["units.vision"]
+    assert counts["heads.vision.trace.input"].effective_acs == n_vision
+    assert counts["heads.vision.trace"].state_writes == 20 * 3 * 7
+    assert counts["heads.vision.trace"].modality == "vision"
+    taps = counts["heads.vision.taps"]
+    assert taps.state_writes == 20 * 3 * 7
+    assert taps.state_reads == 3 * 3 * 7  # samples, taps, addresses
+    assert taps.state_words == 5 * 7
+    assert counts["heads.audio.unit"].effective_macs == 2 * 3 * 5
+    with torch.no_grad():
+        trace, _ = model.heads["audio"].trace(x["audio"])
+        read, _ = model.heads["audio"].taps(trace)
+    first = counts["heads.audio.hidden" if hidden else "heads.audio.synapses"]
+    assert first.effective_macs == int(read.ne(0).sum()) * (hidden or 5)
+    assert first.weight_words == 4 * 3 * (hidden or 5)
+    assert {path.modality for path in counts.values()} == {"vision", "audio"}
+
+
+def test_reading_every_step_costs_a_product_every_step() -> None:
+    model, x = built(delays_ms=(0.0,)), spikes()
+    once, always = model.count_operations(x), model.count_operations(x, anytime=True)
     awake = int((x["vision"].any(2).cumsum(0) > 0).sum())
-    assert anytime.effective_macs == 2 * awake * 5
-    assert sum(p.modality == "shared" for p in counts.by_path.values()) == 0
+    assert once.by_path["heads.vision.unit"].effective_macs == 2 * 3 * 5
+    assert always.by_path["heads.vision.unit"].effective_macs == 2 * awake * 5
+    synapses = "heads.vision.synapses"
+    assert always.by_path[synapses].dense_macs == 20 * once.by_path[synapses].dense_macs
+    assert once.by_path["heads.vision.taps"].state_writes == 0  # nothing to keep without a delay
 
 
 def test_half_of_the_events_cost_half_of_the_accumulates() -> None:
@@ -148,9 +176,9 @@ def test_half_of_the_events_cost_half_of_the_accumulates() -> None:
     thinned = {**x, "vision": x["vision"] * keep}
     share = float(thinned["vision"].sum() / x["vision"].sum())
     full, half = (model.count_operations(s).by_path for s in (x, thinned))
-    path = "heads.vision.synapses.synapses"
+    path = "heads.vision.trace.input"
     assert half[path].effective_acs == pytest.approx(share * full[path].effective_acs)
-    assert half["heads.audio.synapses.synapses"] == full["heads.audio.synapses.synapses"]
+    assert half["heads.audio.trace.input"] == full["heads.audio.trace.input"]
 
 
 @pytest.mark.parametrize(
@@ -160,7 +188,9 @@ def test_half_of_the_events_cost_half_of_the_accumulates() -> None:
         ({"dim": 0}, "dim must be >= 1, got 0"),
         ({"hidden": -1}, "hidden must be >= 0, got -1"),
         ({"tau_ms": 0.0}, "tau_ms must be positive and finite, got 0.0"),
-        ({"delays_ms": (0.5,)}, "delays_ms must be whole steps of dt_ms=1, got 0.5 ms"),
+        ({"dt_ms": 0.0}, "dt_ms must be positive, got 0.0"),
+        ({"delays_ms": (0.5,)}, "delays_ms must be whole steps of 1 ms, got 0.5"),
+        ({"delays_ms": (3.0, 3.0)}, r"delays_steps must be .*distinct steps >= 0, got \(3, 3\)"),
     ],
 )
 def test_what_cannot_be_is_refused(options, message) -> None:
