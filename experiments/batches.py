@@ -74,18 +74,3 @@ def dense_inputs(
         name: event_frames([s[name] for s in samples], frame_ms[name], window_ms)
         for name in modalities
     }
-
-
-def blank_after(
-    frames: dict[str, Tensor], frame_ms: dict[str, float], seen_ms: float, window_ms: float
-) -> dict[str, Tensor]:
-    """The same frames with every frame that ends after ``seen_ms`` still empty."""
-    blanked: dict[str, Tensor] = {}
-    for name, x in frames.items():
-        n_frames = -(-round(window_ms * 1e3) // round(frame_ms[name] * 1e3))
-        n_seen = n_frames if seen_ms >= window_ms else int(seen_ms / frame_ms[name] + 1e-9)
-        per_frame = x.shape[1] // n_frames
-        copy = x.clone()
-        copy[:, n_seen * per_frame :] = 0
-        blanked[name] = copy
-    return blanked

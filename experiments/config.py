@@ -81,7 +81,9 @@ class DataConfig:
 class ModelConfig:
     """Encoders per modality, fusion operator and its options, neurons.
 
-    The dense twin has the same topology.
+    The dense twin has the same topology. ``dense_fusion`` is its operator, one of
+    `spikefuse.baselines.DENSE_OPERATORS`, or ``twin``: the one that answers to ``fusion``;
+    ``dense_options`` are its options.
     """
 
     vision: EncoderSpec = field(default_factory=EncoderSpec)
@@ -89,6 +91,8 @@ class ModelConfig:
     fusion: str = "concat"
     fusion_hidden: int = 128
     fusion_options: dict[str, float | int | str | bool] = field(default_factory=dict)
+    dense_fusion: str = "twin"
+    dense_options: dict[str, float | int] = field(default_factory=dict)
     lif: LIFParams = field(default_factory=LIFParams)
     readout_tau_ms: float = 100.0
 

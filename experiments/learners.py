@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from experiments.batches import blank_after, dense_inputs, spiking_inputs
+from experiments.batches import dense_inputs, spiking_inputs
 from experiments.config import Config
-from spikefuse.baselines import DenseFusion
+from spikefuse.baselines import DENSE_TWINS, DenseFusion
 from spikefuse.encoders.spec import ModalitySpec
 from spikefuse.events import MultiStream
 from spikefuse.models import FusionSNN, ModelSpec, running_mean
@@ -95,8 +96,12 @@ class Learner:
             evidence = running_mean(out.scores)
             return TrainingScores(evidence[-1], evidence[self._step_before(seen_ms)], out.encoded)
         frames = self.frames(samples)
-        early = blank_after(frames, self.frame_ms, seen_ms, self.duration_ms)
-        return TrainingScores(self.model(frames), self.model(early), {})
+        final = self.model(frames)
+        return TrainingScores(final, self._dense().anytime(frames, [seen_ms])[0], {})
+
+    def _dense(self) -> DenseFusion:
+        """The model, which is a dense one."""
+        return cast(DenseFusion, self.model)
 
     def _step_before(self, time_ms: float) -> int:
         """The last step that is complete at a time (the first one, if none is)."""
@@ -110,10 +115,7 @@ class Learner:
         if isinstance(self.model, FusionSNN):
             evidence = running_mean(self.model.infer(self.events(samples)).scores)
             return evidence[[self._step_before(t) for t in times_ms]]
-        frames = self.frames(samples)
-        return torch.stack(
-            [self.model(blank_after(frames, self.frame_ms, t, self.duration_ms)) for t in times_ms]
-        )
+        return self._dense().anytime(self.frames(samples), times_ms)
 
     def anytime_ms(self, windows_ms: tuple[float, ...]) -> list[float]:
         """Times at which the model can answer: every step, or every window and the end."""
@@ -153,7 +155,11 @@ def build_learner(
     torch.manual_seed(seed)
     model: nn.Module
     if name == "dense":
-        model = DenseFusion(spec, frame_ms, config.data.duration_ms)
+        chosen = config.model.dense_fusion
+        operator = DENSE_TWINS[spec.fusion] if chosen == "twin" else chosen
+        model = DenseFusion(
+            spec, frame_ms, config.data.duration_ms, operator, config.model.dense_options
+        )
     else:
         model = FusionSNN(spec)
     return Learner(name, model, modalities, config.data.dt_ms, config.data.duration_ms, frame_ms)

@@ -5,12 +5,13 @@ import pytest
 import torch
 
 from experiments.augment import augment
-from experiments.batches import blank_after, spiking_inputs
+from experiments.batches import spiking_inputs
 from experiments.config import AugmentConfig
 from experiments.data import choose_speakers, stratified_folds
 from experiments.evaluate import first_final, framing_counts
 from experiments.results import at_equal_accuracy, time_to_accuracy
 from sensors.recordings import Recording
+from spikefuse.baselines import blank_after
 from spikefuse.errors import ConfigError
 from spikefuse.events import EventStream, MultiStream
 

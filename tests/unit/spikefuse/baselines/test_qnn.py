@@ -121,6 +121,15 @@ def test_what_is_not_equivalent_says_why(
     assert reasons_against(replace(spec, lif=IF), 255) == ()
 
 
+def test_delays_and_recurrence_are_named(spec: ModelSpec) -> None:
+    part = spec.modalities[1]
+    for change, reason in (({"delays_ms": (0.0, 20.0)}, "delays"), ({"recurrent": True}, "later")):
+        other = replace(part, encoder=replace(part.encoder, **change))
+        found = reasons_against(replace(spec, lif=IF, modalities=(other,)), 7)
+        assert len(found) == 1
+        assert reason in found[0]
+
+
 def test_the_twin_is_trained_and_counted(spec: ModelSpec) -> None:
     torch.manual_seed(0)
     twin = QNNTwin(spec, 7)
