@@ -64,11 +64,13 @@ def plan_cell(root: Path, cell: int, settings: Sequence[str] = ()) -> dict[str, 
     return plan
 
 
-def run_jobs(root: Path, runs: Path, part: int, n_parts: int, reporter: Reporter) -> None:
+def run_jobs(
+    root: Path, runs: Path, cells: Sequence[int], part: int, n_parts: int, reporter: Reporter
+) -> None:
     """Train and evaluate what is lacking of every ``n_parts``-th run, from the ``part``-th on."""
     jobs = [
         (runs / f"cell{cell}" / name, config)
-        for cell in range(N_CELLS)
+        for cell in cells
         for name, config in plan_cell(root, cell).items()
     ]
     for folder, config in jobs[part::n_parts]:
@@ -214,14 +216,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
         metavar=("I", "N"),
         help="only run the I-th of N shares, several at once, and write no table",
     )
+    parser.add_argument(
+        "--cells", type=int, nargs="+", default=list(range(N_CELLS)), help="of these cells alone"
+    )
     parser.add_argument("--document", type=Path, help="page whose tables are replaced")
     chosen = parser.parse_args(arguments)
     part, n_parts = chosen.part or (0, 1)
     with ConsoleReporter(Console()) as reporter:
-        run_jobs(chosen.root, chosen.runs, part, n_parts, reporter)
+        run_jobs(chosen.root, chosen.runs, chosen.cells, part, n_parts, reporter)
     if chosen.part:
         return
-    folders = [chosen.runs / f"cell{cell}" for cell in range(N_CELLS)]
+    folders = [chosen.runs / f"cell{cell}" for cell in chosen.cells]
     cells = [
         {name: load_run(folder / name) for name in (*OPERATORS, REFERENCES)} for folder in folders
     ]

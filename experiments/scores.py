@@ -21,6 +21,8 @@ from spikefuse._types import FloatArray, Int64Array
 from spikefuse.fusion import LateFusion, fit_temperature
 from spikefuse.models import FusionSNN
 
+_COLDEST, _HOTTEST = 0.1, 10.0
+
 
 @dataclass(frozen=True)
 class FinalScores:
@@ -48,8 +50,17 @@ class FinalScores:
 
     @property
     def temperature(self) -> float:
-        """The temperature that makes these labels most likely."""
-        return fit_temperature(torch.from_numpy(self.log_probs), torch.from_numpy(self.labels))
+        """The temperature that makes these labels most likely: see `bounded_temperature`."""
+        return bounded_temperature(torch.from_numpy(self.log_probs), torch.from_numpy(self.labels))
+
+
+def bounded_temperature(scores: Tensor, labels: Tensor) -> float:
+    """`fit_temperature` within 0.1 to 10.
+
+    Without a wrong answer among few validation pairs the fit would go to 0, and a late fusion would
+    hear that modality alone.
+    """
+    return min(max(fit_temperature(scores, labels), _COLDEST), _HOTTEST)
 
 
 def final_scores(learner: Learner, data: PairedData, split: str) -> FinalScores:
@@ -85,7 +96,7 @@ def calibrate_late(learner: Learner, data: PairedData) -> dict[str, float]:
                 means[name].append(trace.mean(0))
             labels.append(batch.labels)
     truth = torch.cat(labels)
-    found = {name: fit_temperature(torch.cat(parts), truth) for name, parts in means.items()}
+    found = {name: bounded_temperature(torch.cat(parts), truth) for name, parts in means.items()}
     model.fusion.set_temperature(found)
     return found
 

@@ -45,11 +45,12 @@ def test_parts_share_the_runs_and_finished_ones_stay(tmp_path: Path, monkeypatch
 
     monkeypatch.setattr(study, "run_experiment", pretend)
     monkeypatch.setattr(study, "pool_latency", lambda config, folder: {"p50_ms": 1.0})
-    study.run_jobs(Path("data"), tmp_path, 0, 2, Silent())
+    cells = range(study.N_CELLS)
+    study.run_jobs(Path("data"), tmp_path, cells, 0, 2, Silent())
     assert len(made) == 30
-    study.run_jobs(Path("data"), tmp_path, 1, 2, Silent())
+    study.run_jobs(Path("data"), tmp_path, cells, 1, 2, Silent())
     assert len(set(made)) == len(made) == study.N_CELLS * (1 + len(OPERATORS))
-    study.run_jobs(Path("data"), tmp_path, 0, 1, Silent())
+    study.run_jobs(Path("data"), tmp_path, cells, 0, 1, Silent())
     assert len(made) == 60
     assert len(list(tmp_path.glob(f"*/{REFERENCES}/pool.json"))) == study.N_CELLS
 

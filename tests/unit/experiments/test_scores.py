@@ -12,7 +12,12 @@ from experiments.config import load_config
 from experiments.data import load_data
 from experiments.learners import build_learner
 from experiments.run import run_experiment
-from experiments.scores import FinalScores, calibrate_late, final_scores
+from experiments.scores import (
+    FinalScores,
+    bounded_temperature,
+    calibrate_late,
+    final_scores,
+)
 from spikefuse.fusion import LateFusion, fit_temperature
 
 TINY = [
@@ -56,6 +61,15 @@ def test_scores_are_log_probabilities_of_the_answers() -> None:
     assert scores.accuracy == 0.5
 
 
+def test_few_right_answers_are_no_reason_for_certainty() -> None:
+    right, labels = torch.tensor([[1.0, 0.0], [0.0, 1.0]]), torch.tensor([0, 1])
+    assert fit_temperature(right, labels) < 0.01
+    assert bounded_temperature(right, labels) == 0.1
+    assert bounded_temperature(right, 1 - labels) == 10
+    unsure = torch.tensor([[1.0, 0.0]] * 4)
+    assert bounded_temperature(unsure, torch.tensor([0, 0, 0, 1])) == pytest.approx(1 / np.log(3))
+
+
 def test_late_temperatures_make_each_modality_most_likely_on_validation(config) -> None:
     data = load_data(config.data)
     learner = build_learner("snn_late", config, data.sensor_sizes, 0)
@@ -67,7 +81,7 @@ def test_late_temperatures_make_each_modality_most_likely_on_validation(config) 
         encoded = learner.model(learner.events(batch.samples)).encoded
         traces, _ = fusion.evidence(encoded)
     for name, trace in traces.items():
-        expected = fit_temperature(trace.mean(0), batch.labels)
+        expected = bounded_temperature(trace.mean(0), batch.labels)
         assert found[name] == pytest.approx(expected, rel=1e-3)
     np.testing.assert_allclose(
         fusion.log_temperature.exp().numpy(), [found["vision"], found["audio"]], rtol=1e-6
@@ -102,7 +116,7 @@ def test_a_run_keeps_its_scores_and_gives_the_same_again(config, tmp_path: Path)
         assert right == pytest.approx(entry["accuracy_by_seed"])
         calibration = entry["calibration"]
         assert len(calibration["temperature_by_seed"]) == 2
-        temperature = fit_temperature(
+        temperature = bounded_temperature(
             torch.from_numpy(run.scores[f"validation.{model}.seed1"]),
             torch.from_numpy(run.scores["validation.labels"].astype(np.int64)),
         )
