@@ -43,14 +43,18 @@ def test_an_arm_takes_over_what_it_says_and_trains_the_rest(arm: str) -> None:
     config, p = load_config(None, SMALL), FewShotProtocol(hidden=6, delay_max_ms=20.0)
     unimodal = unimodal_of(config)
     model = fusion_of(arm, unimodal, data_of(), config, p, seed=3).model
-    operator, _, pretrained = ARMS[arm]
+    operator, _, trained = ARMS[arm]
+    pretrained = trained != "all"
     assert model.spec.fusion == operator
     for name, encoder in model.encoders.items():
         source = unimodal[name].model.encoders[name].state_dict()
         same = all(torch.equal(v, source[k]) for k, v in encoder.state_dict().items())
         assert same == pretrained
         assert any(q.requires_grad for q in encoder.parameters()) != pretrained
-    assert model.fusion.hidden.beta_logit.requires_grad
+    assert model.fusion.hidden.beta_logit.requires_grad == (trained != "cross")
+    assert model.readout.log_gain.requires_grad == (trained != "cross")
+    if operator == "cross_synapse":
+        assert all(q.requires_grad for q in model.fusion.cross.parameters())
 
 
 def test_the_table_holds_every_arm() -> None:
