@@ -71,7 +71,8 @@ class Objective(nn.Module):
                     f"model.fusion {spec.fusion!r}"
                 )
             torch.manual_seed(seed)
-            n_in = {m.name: m.encoder.hidden for m in spec.modalities}
+            encoders: Any = learner.model.encoders
+            n_in = {name: encoders[name].n_out for name in learner.modalities}
             self.heads = UnimodalHeads(n_in, n_classes, spec.readout_tau_ms, spec.dt_ms)
 
     def set_progress(self, fraction: float) -> None:

@@ -28,6 +28,7 @@ from spikefuse.synapses import (
 )
 
 Spikes = Tensor | SpikeBatch
+Sent = Callable[[Spikes], Tensor]
 
 _LINEAR = (EventLinear, EventConv2d, nn.Linear, SpikePool, CrossPath)
 # What moves spikes about, or only holds parameters, works at no synapse.
@@ -75,6 +76,8 @@ class Activity:
         self._priced = priced
         self._graded: list[Tensor] = []
         self._fan_outs: dict[str, Tensor] = {}
+        # Several layers may read one tensor; it is kept, so that its id stays its own.
+        self._sums: dict[int, tuple[Spikes, Tensor]] = {}
 
     def total(self) -> Tensor:
         """All layers together, a scalar with a gradient."""
@@ -94,14 +97,21 @@ class Activity:
         if isinstance(layer, _LINEAR):
             if name not in self._fan_outs:  # weights do not change within a pass
                 self._fan_outs[name] = fan_out(layer)
-            work = [_linear(layer, self._fan_outs[name], _sent(args[0], graded))]
+            sent = _graded(args[0]) if graded else self._sent(args[0])
+            work = [_linear(layer, self._fan_outs[name], sent)]
         else:
-            work = _other(name, layer, args, output)
+            work = _other(name, layer, args, output, self._sent)
         for part in work:
             before = self.by_layer.get(name)
             self.by_layer[name] = part.operations if before is None else before + part.operations
             if self._priced and part.weight is not None and part.price is not None:
                 self.prices.append((part.weight, part.price()))
+
+    def _sent(self, spikes: Spikes) -> Tensor:
+        """`_messages`, once for each tensor."""
+        if id(spikes) not in self._sums:
+            self._sums[id(spikes)] = (spikes, _messages(spikes))
+        return self._sums[id(spikes)][1]
 
 
 @contextmanager
@@ -205,16 +215,18 @@ def _linear(layer: nn.Module, fans: Tensor, sent: Tensor) -> Work:
     return Work(operations)
 
 
-def _other(name: str, layer: nn.Module, args: tuple[Any, ...], output: Any) -> list[Work]:
+def _other(
+    name: str, layer: nn.Module, args: tuple[Any, ...], output: Any, sent: Sent
+) -> list[Work]:
     """Work of layers that are no plain map of their input."""
     if isinstance(layer, LIF | CubaLIF | ALIF):
         return _recurrent(layer, args, output)
     if isinstance(layer, CoincidenceWindow):
-        return _window(layer, args[0], args[1])
+        return _window(layer, args[0], args[1], sent)
     if isinstance(layer, SpikeAdd):
-        return [Work(_sent(args[0]).sum() + _sent(args[1]).sum())]
+        return [Work(sent(args[0]).sum() + sent(args[1]).sum())]
     if isinstance(layer, SpikeTrace):
-        return [Work(_sent(args[0]).sum())]
+        return [Work(sent(args[0]).sum())]
     if isinstance(layer, ConstantCurrent):
         return [Work(torch.tensor(float(output.numel()), dtype=torch.float64))]
     rule: Any = getattr(layer, "count_paths", None)
@@ -228,16 +240,19 @@ def _other(name: str, layer: nn.Module, args: tuple[Any, ...], output: Any) -> l
     return [Work(torch.tensor(float(work), dtype=torch.float64))]
 
 
-def _sent(spikes: Spikes, graded: bool = False) -> Tensor:
+def _messages(spikes: Spikes) -> Tensor:
     """Messages of each address over all other dimensions, float64 [N], with a gradient."""
     if isinstance(spikes, SpikeBatch):
         weights = None if spikes.value is None else spikes.value.double()
         n = spikes.shape[2]
         return torch.bincount(spikes.index.long(), weights=weights, minlength=n).double()
-    if graded:
-        size = spikes.abs()
-        spikes = (size > 0).to(size.dtype) + (size - size.detach())
     return spikes.flatten(0, -2).sum(0).double()
+
+
+def _graded(spikes: Tensor) -> Tensor:
+    """`_messages` of values that are no spikes: one for each that is not zero."""
+    size = spikes.abs()
+    return _messages((size > 0).to(size.dtype) + (size - size.detach()))
 
 
 def _recurrent(layer: LIF | CubaLIF | ALIF, args: tuple[Any, ...], output: Any) -> list[Work]:
@@ -254,10 +269,10 @@ def _recurrent(layer: LIF | CubaLIF | ALIF, args: tuple[Any, ...], output: Any) 
     return [Work(sent @ weight.count_nonzero(1).double(), weight, lambda: sent.detach()[:, None])]
 
 
-def _window(layer: CoincidenceWindow, opener: Spikes, spikes: Spikes) -> list[Work]:
+def _window(layer: CoincidenceWindow, opener: Spikes, spikes: Spikes, sent: Sent) -> list[Work]:
     """Lags that events of A open, weights that events of B meet, products of both."""
     lags = 1 if layer.delay is None else int((layer.taps().detach() != 0).sum(1).max())
-    opens, counts = _sent(opener) * lags, _sent(spikes)
+    opens, counts = sent(opener) * lags, sent(spikes)
     if isinstance(spikes, SpikeBatch):
         rows = int((spikes.indptr.diff() > 0).sum())
     else:

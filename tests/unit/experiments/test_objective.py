@@ -105,7 +105,7 @@ def test_a_target_above_what_is_done_costs_nothing(data: PairedData) -> None:
         learner = learner_of(config, data)
         learner.model.eval()
         objective = Objective(learner, config, 10, 0)
-        losses.append(float(objective.step(learner, first_batch(data), rng(), rng())[0]))
+        losses.append(objective.step(learner, first_batch(data), rng(), rng())[0].item())
     # Without a target the first batch costs the whole weight: it is its own reference.
     assert losses[1] - losses[0] == pytest.approx(2.0, rel=1e-5)
 
