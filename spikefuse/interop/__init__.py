@@ -1,1 +1,1 @@
-"""Conversion to and from other libraries; each module imports its library when it is used."""
+"""Conversion to and from other libraries, and their networks as encoders; all imported lazily."""

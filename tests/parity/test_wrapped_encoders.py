@@ -10,6 +10,7 @@ import snntorch
 import torch
 from torch import Tensor, nn
 
+from spikefuse.cost import count
 from spikefuse.encoders import EncoderSpec, ModalitySpec, freeze, infer_encoder
 from spikefuse.encoders.protocol import Encoder
 from spikefuse.encoders.samples import choose_samples, put_samples, take_samples
@@ -280,3 +281,24 @@ def test_what_cannot_be_wrapped_is_named() -> None:
         wrap_norse(norse.LIFCell(), 4, 3)(torch.zeros(2, 1, 4))
     with pytest.raises(ValueError, match=r"spikes must be \(T, B, 4\)"):
         wrap_norse(norse.LIFCell(), 4, 4)(torch.zeros(2, 1, 5))
+
+
+@pytest.mark.parametrize("fusion", ["concat", "energy_gate"])
+def test_operations_of_wrapped_networks_are_counted_or_named(fusion: str) -> None:
+    """By hand: each step, every input spike times the fan-out of the first layer."""
+    model, x = model_of(fusion), dict.fromkeys(("vision", "audio", "touch"), spikes())
+    if fusion == "energy_gate":
+        with torch.no_grad():  # vision is shut throughout
+            model.fusion.gate_bias.copy_(torch.tensor([-1.0, 1.0, 1.0]))
+            model.fusion.gate_synapse.weight.zero_()
+    by_path = count(model, x).by_path
+    sent = int(spikes().sum())
+    assert by_path["encoders.audio.net.0"].effective_acs == 11 * sent
+    vision = {k: c for k, c in by_path.items() if k.startswith("encoders.vision")}
+    if fusion == "energy_gate":
+        assert vision == {}
+    else:
+        assert vision["encoders.vision.net.0"].effective_acs == 11 * sent
+        steps = N_STEPS * N_BATCH
+        updates = [c.neuron_updates_active + c.neuron_updates_idle for c in vision.values()]
+        assert sorted(u for u in updates if u) == [N_OUT * steps, 11 * steps]

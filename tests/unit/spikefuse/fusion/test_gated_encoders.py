@@ -17,7 +17,7 @@ from spikefuse.spikes import SpikeBatch
 SIZES = {"vision": (6, 6, 2), "audio": (12, 1, 1)}
 ENCODERS = {
     "vision": EncoderSpec((ConvSpec(3, (3, 3), (2, 2)),), 14, dropout=0.0, recurrent=True),
-    "audio": EncoderSpec((), 10, dropout=0.0, delays_ms=(0.0, 5.0, 15.0)),
+    "audio": EncoderSpec((), 10, dropout=0.0, delays_ms=(0.0, 5.0, 15.0), recurrent=True),
 }
 
 
