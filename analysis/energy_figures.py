@@ -100,17 +100,16 @@ def draw_energy_totals(run: RunRecord, folder: Path) -> list[Path]:
 def energy_by_part(by_path: Mapping[str, float]) -> dict[str, float]:
     """Energy of each part of a model from that of its paths; the sum is kept."""
     parts: dict[str, float] = {}
+    encoded = {path.split(".")[1] for path in by_path if path.startswith("encoders.")}
+    modalities = {"vision", "audio", *encoded}
     for path, value in by_path.items():
-        if path.startswith("frontend."):
+        first, last = path.split(".")[0], path.rpartition(".")[2]
+        if first == "frontend":
             part = "front ends (digital)"
-        elif path.startswith("encoders.vision."):
-            part = "vision encoder"
-        elif path.startswith("encoders.audio."):
-            part = "audio encoder"
-        elif path.endswith(".vision"):
-            part = "fusion: vision path"
-        elif path.endswith(".audio"):
-            part = "fusion: audio path"
+        elif first == "encoders":
+            part = f"{path.split('.')[1]} encoder"
+        elif last in modalities:
+            part = f"fusion: {last} path"
         else:
             part = "fused layer and readout"
         parts[part] = parts.get(part, 0.0) + value

@@ -105,7 +105,8 @@ def _write_png(figure: Any, path: Path) -> None:
 
 def model_name(model: str) -> str:
     """A model's name for people."""
-    return MODEL_NAMES.get(model, model)
+    alone = f"SNN {model[4:]} only" if model.startswith("snn_") else model
+    return MODEL_NAMES.get(model, alone)
 
 
 def energy_unit(value_pj: float) -> tuple[str, float]:

@@ -60,7 +60,7 @@ def _compare_one(run: RunRecord, console: Console) -> dict[str, Any]:
 def _described(run: RunRecord) -> dict[str, Any]:
     """result.json of a run with the differences, sentences and the first of them as verdict."""
     differences: list[dict[str, Any]] = []
-    for other in ("dense", "snn_vision", "snn_audio", "snn_late"):
+    for other in (model for model in run.result["models"] if model != "snn"):
         found = accuracy_difference(run, "snn", other)
         if found is not None:
             difference, interval = found

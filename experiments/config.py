@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import math
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
@@ -13,15 +12,13 @@ from typing import Any, Literal, cast
 
 from pydantic import TypeAdapter, ValidationError
 
+from experiments.config_checks import check_values
 from sensors.cochlea import CochleaParams
 from sensors.digits import DigitsParams
+from sensors.tactile import TactileParams
 from spikefuse.encoders.spec import ConvSpec, EncoderSpec
 from spikefuse.errors import ConfigError
 from spikefuse.neurons.lif import LIFParams
-
-ModelName = Literal["snn", "snn_late", "dense", "snn_vision", "snn_audio"]
-VISION_SETS = ("NMNIST", "DVSGesture", "DVSLip", "POKERDVS", "CIFAR10DVS")
-AUDIO_SETS = ("SHD", "SSC", "NTIDIGITS18", "SMNIST", "wav", "DVSLip")
 
 
 @dataclass(frozen=True)
@@ -46,6 +43,20 @@ class SetConfig:
 
 
 @dataclass(frozen=True)
+class StreamConfig:
+    """A further modality of any data, ``data.modalities.<name>``, paired with the others by class.
+
+    ``source`` is ``tactile``, generated afferents of a fingertip with the parameters ``tactile``,
+    or ``files``: event files in ``root``, ``{train,validation,test}/<class>/<group>_<take>.<ext>``
+    (formats of `sensors.files.read_events`; no group may be in two splits).
+    """
+
+    source: Literal["tactile", "files"] = "tactile"
+    root: str = ""
+    tactile: TactileParams = field(default_factory=TactileParams)
+
+
+@dataclass(frozen=True)
 class DataConfig:
     """Where recordings come from, how they are split, paired and put on one clock.
 
@@ -53,6 +64,8 @@ class DataConfig:
     ``root``) or ``sets`` (public data sets by name: ``vision``, ``audio`` or both). ``fold`` (of
     five) and the speakers choose the test and validation parts; ``test_root`` tests on all of
     another folder instead.
+
+    ``modalities`` adds further ones to any source.
 
     For ``sets``: ``pairing`` by label, by declared assignment of classes, or by source name.
     ``test_part`` is ``disjoint`` (a test recording whose speaker or subject is in the train part
@@ -75,19 +88,31 @@ class DataConfig:
     audio: SetConfig = field(default_factory=SetConfig)
     pairing: Literal["label", "assigned", "source"] = "label"
     test_part: Literal["disjoint", "published"] = "disjoint"
+    modalities: dict[str, StreamConfig] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class EncoderConfig(EncoderSpec):
+    """An encoder, and where it comes from if it is not trained from scratch.
+
+    ``pretrained`` is a run directory (or one folder of its ``checkpoints``) whose encoder of the
+    same modality it starts from; with ``frozen`` it also stays so.
+    """
+
+    pretrained: str = ""
 
 
 @dataclass(frozen=True)
 class ModelConfig:
     """Encoders per modality, fusion operator and its options, neurons.
 
-    The dense twin has the same topology. ``dense_fusion`` is its operator, one of
-    `spikefuse.baselines.DENSE_OPERATORS`, or ``twin``: the one that answers to ``fusion``;
-    ``dense_options`` are its options.
+    ``modalities`` holds the encoders of further modalities. The dense twin has the same topology.
+    ``dense_fusion`` is its operator, one of `spikefuse.baselines.DENSE_OPERATORS`, or ``twin``: the
+    one that answers to ``fusion``; ``dense_options`` are its options.
     """
 
-    vision: EncoderSpec = field(default_factory=EncoderSpec)
-    audio: EncoderSpec = field(default_factory=EncoderSpec)
+    vision: EncoderConfig = field(default_factory=EncoderConfig)
+    audio: EncoderConfig = field(default_factory=EncoderConfig)
     fusion: str = "concat"
     fusion_hidden: int = 128
     fusion_options: dict[str, float | int | str | bool] = field(default_factory=dict)
@@ -95,6 +120,12 @@ class ModelConfig:
     dense_options: dict[str, float | int] = field(default_factory=dict)
     lif: LIFParams = field(default_factory=LIFParams)
     readout_tau_ms: float = 100.0
+    modalities: dict[str, EncoderConfig] = field(default_factory=dict)
+
+    def encoder(self, modality: str) -> EncoderConfig:
+        """The encoder of a modality; that of a further one is the default where none is given."""
+        given = {"vision": self.vision, "audio": self.audio, **self.modalities}
+        return given.get(modality, EncoderConfig())
 
 
 @dataclass(frozen=True)
@@ -144,7 +175,11 @@ class TrainConfig:
 
 @dataclass(frozen=True)
 class CostConfig:
-    """Profiles and sensors that price a run, and the dense twin's frames and windows."""
+    """Profiles and sensors that price a run, and the dense twin's frames and windows.
+
+    ``sensors`` and ``frame_ms`` are those of further modalities. A sensor that is not named leaves
+    the energy with sensors open; a frame lasts ``frame_audio_ms`` where nothing is said.
+    """
 
     profiles: tuple[str, ...] = (
         "horowitz_45nm_fp32",
@@ -160,14 +195,24 @@ class CostConfig:
     frame_audio_ms: float = 20.0
     windows_ms: tuple[float, ...] = (50.0, 100.0, 150.0, 200.0, 300.0)
     latency_repeats: int = 20
+    sensors: dict[str, str] = field(default_factory=dict)
+    frame_ms: dict[str, float] = field(default_factory=dict)
+
+    def frame_of(self, modality: str) -> float:
+        """Length of the dense twin's frames of a modality, in ms."""
+        given = {"vision": self.frame_vision_ms, "audio": self.frame_audio_ms, **self.frame_ms}
+        return given.get(modality, self.frame_audio_ms)
 
 
 @dataclass(frozen=True)
 class Config:
-    """Everything that defines a run."""
+    """Everything that defines a run.
+
+    ``models`` are ``snn``, ``snn_late``, ``dense``, and ``snn_<modality>`` for each alone.
+    """
 
     name: str = "demo"
-    models: tuple[ModelName, ...] = ("snn", "dense", "snn_vision", "snn_audio")
+    models: tuple[str, ...] = ("snn", "dense", "snn_vision", "snn_audio")
     seeds: tuple[int, ...] = (0,)
     data: DataConfig = field(default_factory=DataConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
@@ -175,13 +220,6 @@ class Config:
     cost: CostConfig = field(default_factory=CostConfig)
 
 
-_WEIGHTS = (
-    "window_weight",
-    "auxiliary_weight",
-    "balance_strength",
-    "activity_weight",
-    "activity_target",
-)
 _ADAPTER: TypeAdapter[Config] = TypeAdapter(Config)
 
 
@@ -206,14 +244,14 @@ def load_config(path_or_recipe: str | None, overrides: Sequence[str] = ()) -> Co
         if not sign:
             raise ConfigError(f"--set must be key=value, got {override!r}")
         _assign(values, key.strip(), parse_value(text.strip()))
-    _check_keys(values)
+    _check_keys(values, valid_keys(values))
     try:
         config = _ADAPTER.validate_python(values)
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
         raise ConfigError(f"{key} is wrong: {first['msg']}, got {first['input']!r}") from error
-    _check_values(config)
+    check_values(config)
     return config
 
 
@@ -280,9 +318,16 @@ def _assign(values: dict[str, Any], key: str, value: Any) -> None:
     table[last] = value
 
 
-def valid_keys() -> list[str]:
-    """Every dotted key that a configuration may hold."""
-    return sorted(_keys_of(Config(), ""))
+def valid_keys(values: Mapping[str, Any] | None = None) -> list[str]:
+    """Every dotted key that a configuration may hold, those of the modalities it names included."""
+    keys = _keys_of(Config(), "")
+    for group, default in (("data", StreamConfig()), ("model", EncoderConfig())):
+        table = (values or {}).get(group, {})
+        named = table.get("modalities", {}) if isinstance(table, Mapping) else {}
+        for name in named if isinstance(named, Mapping) else ():
+            prefix = f"{group}.modalities.{name}"
+            keys += [prefix, *_keys_of(default, f"{prefix}.")]
+    return sorted(keys)
 
 
 def _keys_of(value: Any, prefix: str) -> list[str]:
@@ -297,9 +342,8 @@ def _keys_of(value: Any, prefix: str) -> list[str]:
     return keys
 
 
-def _check_keys(values: Mapping[str, Any], prefix: str = "") -> None:
+def _check_keys(values: Mapping[str, Any], known: Sequence[str], prefix: str = "") -> None:
     """Refuse unknown keys with the nearest valid one."""
-    known = valid_keys()
     tables = {key.rpartition(".")[0] for key in known}
     for name, value in values.items():
         key = f"{prefix}{name}"
@@ -310,102 +354,7 @@ def _check_keys(values: Mapping[str, Any], prefix: str = "") -> None:
         if key in tables:
             if not isinstance(value, Mapping):
                 raise ConfigError(f"{key} must be a table, got {value!r}")
-            _check_keys(value, f"{key}.")
-
-
-def _check_values(config: Config) -> None:
-    """Ranges that types do not say."""
-    positive = {
-        "train.epochs": config.train.epochs,
-        "train.dense_epochs": config.train.dense_epochs,
-        "train.batch_size": config.train.batch_size,
-        "train.learning_rate": config.train.learning_rate,
-        "train.dense_learning_rate": config.train.dense_learning_rate,
-        "train.partners": config.train.partners,
-        "train.threads": config.train.threads,
-        "data.dt_ms": config.data.dt_ms,
-        "data.duration_ms": config.data.duration_ms,
-        "cost.frame_vision_ms": config.cost.frame_vision_ms,
-        "cost.frame_audio_ms": config.cost.frame_audio_ms,
-        "cost.latency_repeats": config.cost.latency_repeats,
-    }
-    for key, value in positive.items():
-        if not value > 0:
-            raise ConfigError(f"{key} must be positive, got {value}")
-    for name in _WEIGHTS:
-        if not 0 <= getattr(config.train, name) < math.inf:
-            raise ConfigError(
-                f"train.{name} must be >= 0 and finite, got {getattr(config.train, name)}"
-            )
-    if not 0 <= config.train.modality_dropout <= 1:
-        raise ConfigError(
-            f"train.modality_dropout must lie in [0, 1], got {config.train.modality_dropout}"
-        )
-    for name, encoder in (("vision", config.model.vision), ("audio", config.model.audio)):
-        try:
-            encoder.delays_steps(config.data.dt_ms)
-        except ValueError as error:
-            raise ConfigError(f"model.{name}.{error}") from error
-    if not 0 <= config.data.fold < 5:
-        raise ConfigError(f"data.fold must be 0 to 4, got {config.data.fold}")
-    if not config.seeds or len(set(config.seeds)) != len(config.seeds) or min(config.seeds) < 0:
-        raise ConfigError(f"seeds must be distinct integers >= 0, got {list(config.seeds)}")
-    if not config.models or len(set(config.models)) != len(config.models):
-        raise ConfigError(f"models must be distinct names, got {list(config.models)}")
-    if any(not 0 < w <= config.data.duration_ms for w in config.cost.windows_ms):
-        raise ConfigError(
-            f"cost.windows_ms must lie in (0, data.duration_ms={config.data.duration_ms}], got "
-            f"{list(config.cost.windows_ms)}"
-        )
-    _check_sets(config)
-
-
-def _check_sets(config: Config) -> None:
-    """Names of data sets, and models that their modalities can feed."""
-    data = config.data
-    named = {"vision": (data.vision, VISION_SETS), "audio": (data.audio, AUDIO_SETS)}
-    for key, (part, names) in named.items():
-        if part.name and part.name not in names:
-            raise ConfigError(f"data.{key}.name must be one of {list(names)}, got {part.name!r}")
-        for size in ("width", "height", "max_per_class"):
-            if getattr(part, size) < 0:
-                raise ConfigError(f"data.{key}.{size} must be >= 0, got {getattr(part, size)}")
-        if part.digits and part.name not in ("SHD", "NTIDIGITS18"):
-            raise ConfigError(
-                f"data.{key}.digits must be false but for SHD and NTIDIGITS18, got {part.name!r}"
-            )
-    if data.source != "sets":
-        if data.vision.name or data.audio.name:
-            raise ConfigError(
-                f'data.source must be "sets" to use data.vision or data.audio, got {data.source!r}'
-            )
-        return
-    if data.test_root:
-        raise ConfigError(
-            f'data.test_root must be empty with data.source "sets", got {data.test_root!r}'
-        )
-    if (data.test_speaker or data.validation_speaker) and data.audio.name != "wav":
-        raise ConfigError(
-            "data.test_speaker and data.validation_speaker must be empty unless data.audio.name is "
-            f'"wav", got {data.test_speaker or data.validation_speaker!r}; data.fold rotates'
-        )
-    if data.pairing == "source" and config.train.partners != 1:
-        raise ConfigError(
-            'train.partners must be 1 with data.pairing "source": a recording has one partner, got '
-            f"{config.train.partners}"
-        )
-    present = [key for key, (part, _) in named.items() if part.name]
-    if not present:
-        raise ConfigError("data.vision.name or data.audio.name must name a data set, got neither")
-    if len(present) == 1 and data.pairing != "label":
-        raise ConfigError(
-            f'data.pairing must be "label" with {present[0]} alone, got {data.pairing!r}'
-        )
-    allowed = ("snn", "dense") if len(present) == 1 else None
-    if allowed and not set(config.models) <= {*allowed, f"snn_{present[0]}"}:
-        raise ConfigError(
-            f"models must be of {list(allowed)} with {present[0]} alone, got {list(config.models)}"
-        )
+            _check_keys(value, known, f"{key}.")
 
 
 __all__ = ["Config", "ConvSpec", "load_config", "recipe_names", "to_dict", "to_toml"]

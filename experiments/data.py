@@ -13,6 +13,7 @@ import sensors.audio_source
 import sensors.cochlea
 from experiments.config import DataConfig
 from experiments.set_splits import stratified_folds as stratified_folds
+from experiments.streams import load_streams
 from sensors.audio_source import load_spoken_digits, spoken_digit_folder
 from sensors.cache import cached_recordings
 from sensors.cochlea import Cochlea
@@ -32,6 +33,7 @@ from spikefuse.opcounts import COUNT_FIELDS, PathCounts
 Split = Mapping[str, Sequence[Recording]]
 Progress = Callable[[int, int], None]
 N_FOLDS = 5
+DIGIT_NAMES = tuple(map(str, range(10)))
 _SPEECH_RATE_HZ = 8000
 
 
@@ -81,7 +83,7 @@ class PairedData:
     synthetic_speech: bool
     attribution: tuple[str, ...]
     notes: tuple[str, ...]
-    classes: tuple[str, ...] = tuple(map(str, range(10)))
+    classes: tuple[str, ...] = DIGIT_NAMES
     hearing: Hearing | None = field(default=None, compare=False)
     train_pairs: tuple[Pair, ...] | None = None
 
@@ -137,6 +139,8 @@ def _embedded(config: DataConfig, progress: Progress | None, cache_dir: Path | N
         config,
         splits,
         hit,
+        progress,
+        cache_dir,
         synthetic_speech=True,
         attribution=(
             "Handwritten digits: scikit-learn's load_digits (UCI Optical Recognition of "
@@ -192,6 +196,8 @@ def _real(config: DataConfig, progress: Progress | None, cache_dir: Path | None)
         config,
         {name: splits[name] for name in ("train", "validation", "test")},
         hit,
+        progress,
+        cache_dir,
         synthetic_speech=False,
         attribution=(
             "N-MNIST: Orchard et al. 2015, CC BY-SA 4.0.",
@@ -252,11 +258,15 @@ def _paired(
     config: DataConfig,
     splits: Mapping[str, Split],
     hit: bool,
+    progress: Progress | None,
+    cache_dir: Path | None,
     synthetic_speech: bool,
     attribution: tuple[str, ...],
     hearing: Hearing,
 ) -> PairedData:
-    """Check the splits and fix the pairs of validation and test."""
+    """Add further modalities, check the splits and fix the pairs of validation and test."""
+    further = load_streams(config, DIGIT_NAMES, progress, cache_dir)
+    splits = {name: {**parts, **further.splits[name]} for name, parts in splits.items()}
     check_disjoint(splits)
     clock = ClockPolicy(config.duration_ms, config.audio_offset_ms)
     fixed = {
@@ -273,9 +283,9 @@ def _paired(
         fixed,
         clock,
         manifest,
-        hit,
+        hit and further.cache_hit,
         synthetic_speech,
-        attribution,
+        (*attribution, *further.attribution),
         pairing_notes(manifest),
         hearing=hearing,
     )

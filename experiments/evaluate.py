@@ -95,24 +95,31 @@ def describe_energy(
     """Modelled energy of a model under every configured profile."""
     cost = config.cost
     sensors = sensor_names(learner.modalities, cost)
-    return {
+    unnamed = [name for name in learner.modalities if name not in sensors]
+    found = {
         profile: energy(
             evaluation.counts,
             profile,
             wall_time_s=config.data.duration_ms * 1e-3,
-            sensors=sensors,
+            sensors=list(sensors.values()),
             reuse=cost.reuse,
             frontend_profile=cost.frontend_profile,
         ).to_dict()
         for profile in cost.profiles
     }
+    for estimate in found.values() if unnamed else ():
+        estimate["with_sensors_pj"] = None
+        estimate["reasons"]["with_sensors_pj"] = (
+            f"the sensor of {', '.join(unnamed)} is not named (cost.sensors)"
+        )
+    return found
 
 
-def sensor_names(modalities: tuple[str, ...], cost: CostConfig) -> list[str]:
-    """The sensors that must be powered; a silicon cochlea replaces the microphone."""
+def sensor_names(modalities: tuple[str, ...], cost: CostConfig) -> dict[str, str]:
+    """The named sensor of each modality; a silicon cochlea replaces the microphone."""
     audio = "das1_cochlea_ams" if cost.audio_frontend == "silicon" else cost.audio_sensor
-    by_modality = {"vision": cost.vision_sensor, "audio": audio}
-    return [by_modality[name] for name in modalities]
+    by_modality = {"vision": cost.vision_sensor, "audio": audio, **cost.sensors}
+    return {name: by_modality[name] for name in modalities if name in by_modality}
 
 
 def describe_latency(learner: Learner, evaluation: Evaluation, threads: int) -> dict[str, Any]:

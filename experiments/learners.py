@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from experiments.batches import dense_inputs, spiking_inputs
 from experiments.config import Config
+from experiments.pretrained import load_encoders
 from spikefuse.baselines import DENSE_TWINS, DenseFusion
 from spikefuse.encoders.spec import ModalitySpec
 from spikefuse.events import MultiStream
@@ -45,7 +46,7 @@ class Learner:
     Parameters
     ----------
     name : str
-        Name in the run: snn, snn_late, snn_vision, snn_audio or dense.
+        Name in the run: snn, snn_late, dense, or snn_<modality>.
     model : FusionSNN or DenseFusion
     modalities : tuple of str
     dt_ms, duration_ms : float
@@ -132,17 +133,15 @@ def build_learner(
     n_classes: int = N_CLASSES,
 ) -> Learner:
     """A freshly initialised model; the same name, configuration and seed give the same weights."""
-    modalities: tuple[str, ...] = tuple(m for m in ("vision", "audio") if m in sensor_sizes)
-    if name in ("snn_vision", "snn_audio"):
-        modalities = (name.removeprefix("snn_"),)
-    encoders = {"vision": config.model.vision, "audio": config.model.audio}
+    alone = name.removeprefix("snn_")
+    modalities = (alone,) if alone in sensor_sizes else tuple(sensor_sizes)
     fusion, options = config.model.fusion, config.model.fusion_options
     if len(modalities) == 1:
         fusion, options = "concat", {}  # nothing to fuse: the plain layer
     elif name == "snn_late":
         fusion, options = "late", {}
     spec = ModelSpec(
-        tuple(ModalitySpec(m, sensor_sizes[m], encoders[m]) for m in modalities),
+        tuple(ModalitySpec(m, sensor_sizes[m], config.model.encoder(m)) for m in modalities),
         n_classes,
         config.data.dt_ms,
         fusion,
@@ -151,7 +150,7 @@ def build_learner(
         config.model.readout_tau_ms,
         options,
     )
-    frame_ms = {"vision": config.cost.frame_vision_ms, "audio": config.cost.frame_audio_ms}
+    frame_ms = {m: config.cost.frame_of(m) for m in modalities}
     torch.manual_seed(seed)
     model: nn.Module
     if name == "dense":
@@ -162,4 +161,5 @@ def build_learner(
         )
     else:
         model = FusionSNN(spec)
+        load_encoders(model, config, seed)
     return Learner(name, model, modalities, config.data.dt_ms, config.data.duration_ms, frame_ms)

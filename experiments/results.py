@@ -9,7 +9,7 @@ import numpy as np
 
 import spikefuse
 from analysis.calibration import at_temperature, describe_calibration
-from analysis.stats import two_way_cluster_interval
+from analysis.stats import cluster_interval
 from experiments.config import Config
 from experiments.data import PairedData
 from experiments.evaluate import Evaluation, describe_energy, describe_latency
@@ -135,22 +135,21 @@ def _pooled(evaluations: Sequence[Evaluation], counts: OpCounts) -> Evaluation:
 
 
 def _interval(evaluations: Sequence[Evaluation], data: PairedData) -> list[float]:
-    """95 % interval of the accuracy over vision recordings and speakers, seeds averaged first."""
+    """95 % interval of the accuracy over the groups of each modality, seeds averaged first."""
     correct = np.mean([e.labels == e.predictions for e in evaluations], axis=0)
-    rows, columns = test_groups(data)
-    low, high = two_way_cluster_interval(correct, rows, columns, np.random.default_rng(0))
+    low, high = cluster_interval(correct, list(groups(data).values()), np.random.default_rng(0))
     return [low, high]
 
 
-def test_groups(data: PairedData) -> tuple[list[str], list[str]]:
-    """Vision and audio group of every test pair; one empty name for an absent modality."""
+def groups(data: PairedData) -> dict[str, list[str]]:
+    """Group of every test pair by modality; one empty name where vision or audio is absent."""
     parts = data.splits["test"]
     pairs = data.fixed_pairs["test"]
-    groups = {
+    found = {
         name: [parts[name][p[column]].group for p in pairs] for column, name in enumerate(parts)
     }
     absent = [""] * len(pairs)
-    return groups.get("vision", absent), groups.get("audio", absent)
+    return {"vision": absent, "audio": absent, **found}
 
 
 def _describe_data(config: Config, data: PairedData) -> dict[str, Any]:
@@ -210,7 +209,7 @@ def _compare(models: Mapping[str, Any]) -> dict[str, Any]:
         comparison["at_equal_accuracy"] = at_equal_accuracy(
             models["snn"]["anytime"], models["dense"]["anytime"]
         )
-    alone = [name for name in ("snn_vision", "snn_audio") if name in models]
+    alone = [name for name in models if name.startswith("snn_") and name != "snn_late"]
     if "snn" in models and alone:
         fused = models["snn"]["accuracy_by_seed"]
         best = np.max([models[name]["accuracy_by_seed"] for name in alone], axis=0)

@@ -19,8 +19,8 @@ from experiments.environment import describe_environment
 from experiments.evaluate import Evaluation, evaluate, raster_of, typical_sample
 from experiments.files import write_bytes, write_json, write_text
 from experiments.learners import Learner, build_learner
-from experiments.results import build_result
-from experiments.results import test_groups as groups_of_test
+from experiments.missing import describe_missing
+from experiments.results import build_result, groups
 from experiments.scores import FinalScores, calibrate_late, final_scores, write_scores
 from experiments.training import epochs_of, train_model
 from spikefuse.errors import ConfigError
@@ -153,12 +153,16 @@ def _evaluate_all(
     tested = {name: [e.scores for e in by_seed] for name, by_seed in evaluations.items()}
     by_split = {"validation": validation, "test": tested}
     write_scores(folder / "scores.npz", data, config.seeds, by_split)
-    if "snn" in learners and len(data.sensor_sizes) == 2:
+    if "snn" in learners and {"vision", "audio"} <= set(data.sensor_sizes):
         index = typical_sample(evaluations["snn"][0])
         buffer = io.BytesIO()
         np.savez_compressed(buffer, **raster_of(learners["snn"], data, index, config.seeds[0]))
         write_bytes(folder / "raster.npz", buffer.getvalue())
     result = build_result(config, data, learners, evaluations, validation, environment)
+    for name, model in result["models"].items():
+        missing = describe_missing([trained[name, seed] for seed in config.seeds], data)
+        if missing:
+            model["missing"] = missing
     write_json(folder / "result.json", result)
     return result
 
@@ -179,17 +183,19 @@ def _write_predictions(
     data: PairedData,
     evaluations: Mapping[str, list[Evaluation]],
 ) -> None:
-    """predictions.csv: one line per model, seed and test sample."""
+    """predictions.csv: one line per model, seed and test sample; further modalities at the end."""
     parts, pairs = data.splits["test"], data.fixed_pairs["test"]
-    vision_groups, audio_groups = groups_of_test(data)
+    of_modality = groups(data)
     of_pair = [dict(zip(parts, pair, strict=True)) for pair in pairs]
-    sources = [
-        [parts[m][chosen[m]].source if m in chosen else "" for m in ("vision", "audio")]
-        for chosen in of_pair
-    ]
+    sources = {
+        m: [parts[m][chosen[m]].source if m in chosen else "" for chosen in of_pair]
+        for m in of_modality
+    }
+    further = [m for m in of_modality if m not in ("vision", "audio")]
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(PREDICTION_COLUMNS)
+    columns = [f"{m}_{what}" for m in further for what in ("source", "group")]
+    writer.writerow([*PREDICTION_COLUMNS, *columns])
     for name, by_seed in evaluations.items():
         for seed, evaluation in zip(config.seeds, by_seed, strict=True):
             for i in range(len(pairs)):
@@ -198,12 +204,14 @@ def _write_predictions(
                         name,
                         seed,
                         i,
-                        *sources[i],
-                        vision_groups[i],
-                        audio_groups[i],
+                        sources["vision"][i],
+                        sources["audio"][i],
+                        of_modality["vision"][i],
+                        of_modality["audio"][i],
                         int(evaluation.labels[i]),
                         int(evaluation.predictions[i]),
                         f"{evaluation.evidence_ms[i]:g}",
+                        *(found[m][i] for m in further for found in (sources, of_modality)),
                     ]
                 )
     write_text(folder / "predictions.csv", buffer.getvalue())

@@ -14,6 +14,7 @@ from experiments.config import DataConfig
 from experiments.data import Hearing, PairedData, cached_speech, choose_speakers, pairing_notes
 from experiments.set_splits import SPLITS, Parts, follow_sources, split_parts
 from experiments.sets import AUDIO_ROOT, attribution, open_named, source_parts
+from experiments.streams import load_streams
 from sensors.clock import ClockPolicy, place
 from sensors.cochlea import Cochlea
 from sensors.cochlea_shd import ShdCochlea
@@ -82,6 +83,8 @@ def load_sets(
     joint: Assignment | None = None
     if config.pairing == "assigned":
         splits, joint = _assigned(splits)
+    further = load_streams(config, _classes(splits["train"]), progress, cache_dir)
+    splits = {name: {**parts, **further.splits[name]} for name, parts in splits.items()}
     notes += _check_splits(splits, config)
     clock = ClockPolicy(config.duration_ms, config.audio_offset_ms)
     by = "source" if config.pairing == "source" else "label"
@@ -101,9 +104,12 @@ def load_sets(
         {name: found.pairs for name, found in fixed.items()},
         clock,
         manifest,
-        opened.cache_hit,
+        opened.cache_hit and further.cache_hit,
         synthetic_speech=False,
-        attribution=attribution((config.vision.name, config.audio.name)),
+        attribution=(
+            *attribution((config.vision.name, config.audio.name)),
+            *further.attribution,
+        ),
         notes=tuple(notes),
         classes=_classes(splits["train"]),
         hearing=_hearing(config),

@@ -109,7 +109,11 @@ def describe_point(
 ) -> dict[str, Any]:
     """One row of ``sweep.json``: accuracies and the gain over the better modality, by seed."""
     accuracies = {model: row["accuracy_by_seed"] for model, row in result["models"].items()}
-    alone = [accuracies[model] for model in ("snn_vision", "snn_audio") if model in accuracies]
+    alone = [
+        found
+        for model, found in accuracies.items()
+        if model.startswith("snn_") and model != "snn_late"
+    ]
     gain: list[float] | None = None
     if "snn" in accuracies and alone:
         gain = (np.asarray(accuracies["snn"]) - np.max(alone, axis=0)).tolist()

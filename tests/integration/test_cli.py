@@ -201,8 +201,8 @@ def test_a_silicon_cochlea_replaces_microphone_and_filter_bank(run: Path) -> Non
     config = load_config(str(run / "config.toml"))
     digital = sensor_names(("vision", "audio"), config.cost)
     silicon = sensor_names(("audio",), replace(config.cost, audio_frontend="silicon"))
-    assert digital == ["dvs128", "mems_mic_mp34dt05"]
-    assert silicon == ["das1_cochlea_ams"]
+    assert digital == {"vision": "dvs128", "audio": "mems_mic_mp34dt05"}
+    assert silicon == {"audio": "das1_cochlea_ams"}
     paths = json.loads((run / "result.json").read_text())["models"]["snn"]["counts"]["by_path"]
     assert (
         paths["frontend.audio.cochlea"]["effective_macs"] == 19 * 64 * config.data.duration_ms * 8

@@ -210,7 +210,9 @@ def test_refusals_say_what_to_do(root: Path, tmp_path: Path) -> None:
         load_data(load_config("nmnist").data)
     with pytest.raises(DataError, match=r"must mean the same.*digits=True"):
         load_data(configured("nmnist_shd", root, "data.audio.digits=false").data)
-    with pytest.raises(ConfigError, match=r"models must be of \['snn', 'dense'\] with vision"):
+    with pytest.raises(
+        ConfigError, match=r"models must be of \['snn', 'dense', 'snn_vision'\] with vision"
+    ):
         configured("nmnist", root, "models=snn,snn_late")
     with pytest.raises(ConfigError, match=r"data.vision.name must be one of"):
         configured("nmnist", root, "data.vision.name=MNIST")

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from analysis.stats import (
+    cluster_interval,
     paired_difference_interval,
     two_way_cluster_interval,
     wilson_interval,
@@ -91,3 +92,20 @@ def test_wilson_of_newcombe_1998() -> None:
 def test_wilson_refuses_impossible_counts(n_right, n) -> None:
     with pytest.raises(ValueError, match="n_right must lie between 0 and n >= 1"):
         wilson_interval(n_right, n)
+
+
+def test_any_number_of_clusterings() -> None:
+    rng = np.random.default_rng(3)
+    values = rng.random(60)
+    rows, columns = [f"r{i % 12}" for i in range(60)], [f"c{i // 12}" for i in range(60)]
+    two = two_way_cluster_interval(values, rows, columns, np.random.default_rng(0))
+    assert cluster_interval(values, [rows, columns], np.random.default_rng(0)) == pytest.approx(two)
+    # One cluster of all samples cannot be resampled: it changes nothing. A real third one widens.
+    one = cluster_interval(values, [rows, columns, ["x"] * 60], np.random.default_rng(0))
+    assert one == pytest.approx(two)
+    thirds = [f"t{i % 2}" for i in range(60)]
+    values = np.array([i % 2 for i in range(60)], dtype=float)
+    low, high = cluster_interval(values, [rows, thirds], np.random.default_rng(0))
+    assert (low, high) == (0.0, 1.0)
+    with pytest.raises(ValueError, match="one common length"):
+        cluster_interval(values, [rows[:5]], rng)

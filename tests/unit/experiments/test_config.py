@@ -53,7 +53,7 @@ def test_defaults_and_overrides() -> None:
         ("train.epochs=many", "train.epochs is wrong"),
         ("train.epochs=0", "train.epochs must be positive, got 0"),
         ("train=3", "train must be a table, got 3"),
-        ("models=snm", "models.0 is wrong"),
+        ("models=snm", "with vision, audio, got 'snm'"),
         ("seeds=[1, 1]", "seeds must be distinct"),
         ("data.fold=5", "data.fold must be 0 to 4, got 5"),
         ("cost.windows_ms=[900]", "cost.windows_ms must lie in"),
