@@ -3,7 +3,8 @@
 Every dense operator is trained with the dense recipe, rounded to 8 and 4 bits after training, and
 trained on at 4 bits; frames are chosen on validation; sizes are swept; answers on the way are
 counted; the quantised twin is trained on bin sums. A cell that is in FOLDER already is not trained
-again. With ``--document FILE`` the tables are put between the marks in that page.
+again; with ``--stored`` none is, and the tables hold what is there. With ``--document FILE`` they
+are put between the marks in that page.
 """
 
 from __future__ import annotations
@@ -67,15 +68,17 @@ class Setting:
     n_snn: int
     epochs: int
     folder: Path
+    stored: bool
 
-    def cell(self, name: str, make: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
-        """The stored numbers of a cell, made first if there are none."""
+    def cell(self, name: str, make: Callable[[], Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """The stored numbers of a cell, made first if there are none; empty if not to be made."""
         path = self.folder / f"{name}.json"
         if not path.is_file():
+            if self.stored:
+                return []
             write_bytes(path, (json.dumps(dict(make()), indent=1) + "\n").encode())
-            print(f"{name}: {path.read_text().split()}", flush=True)
-        found: dict[str, Any] = json.loads(path.read_text())
-        return found
+            print(f"{name} is done", flush=True)
+        return [json.loads(path.read_text())]
 
     def trained(
         self, fusion: str, frame_ms: Mapping[str, float], seed: int, spec: ModelSpec | None = None
@@ -216,9 +219,9 @@ def study(setting: Setting, seeds: Sequence[int]) -> dict[str, Any]:
     for seed in seeds:
         for name in DENSE_OPERATORS:
             make = partial(operator_cell, setting, name, seed)
-            found["operators"].setdefault(name, []).append(setting.cell(f"{name}-{seed}", make))
+            found["operators"].setdefault(name, []).extend(setting.cell(f"{name}-{seed}", make))
         for kind, cell in others.items():
-            found[kind].append(setting.cell(f"{kind}-{seed}", partial(cell, setting, seed)))
+            found[kind] += setting.cell(f"{kind}-{seed}", partial(cell, setting, seed))
     return found
 
 
@@ -229,6 +232,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--runs", type=Path, required=True, help="folder of the cells' results")
     parser.add_argument("--document", type=Path, help="page whose tables are replaced")
+    parser.add_argument("--stored", action="store_true", help="train nothing")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--epochs", type=int, default=30, help="of every model")
     parser.add_argument("--config", default="demo", help="recipe or file: data, encoders, training")
@@ -240,7 +244,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     data = load_data(config.data)
     snn = build_learner("snn", config, data.sensor_sizes, 0).model
     assert isinstance(snn, FusionSNN)
-    setting = Setting(config, data, snn.spec, n_parameters(snn), chosen.epochs, chosen.runs)
+    setting = Setting(
+        config, data, snn.spec, n_parameters(snn), chosen.epochs, chosen.runs, chosen.stored
+    )
     found = study(setting, chosen.seeds)
     table = tables(found, chosen.epochs, chosen.seeds)
     print(table)

@@ -33,16 +33,13 @@ def tables(found: Mapping[str, Any], epochs: int, seeds: Sequence[int]) -> str:
         "mean (lowest to highest) of the accuracy on test pairs in per cent; operations per sample "
         "in thousands, means of 64 test samples."
     )
-    operators = found["operators"]
-    parts = (
-        head,
-        _accuracy(operators),
-        _operations(operators),
-        _answers(operators),
-        _frames(found["frames"]),
-        _sizes(found["sizes"]),
-        _twin(found["twin"]),
-    )
+    operators = {name: cells for name, cells in found["operators"].items() if cells}
+    parts = [head]
+    if operators:
+        parts += [_accuracy(operators), _operations(operators), _answers(operators)]
+    for key, table in (("frames", _frames), ("sizes", _sizes), ("twin", _twin)):
+        if found[key]:
+            parts.append(table(found[key]))
     return "\n\n".join(parts)
 
 

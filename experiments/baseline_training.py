@@ -129,7 +129,9 @@ def sum_reader(twin: QNNTwin, dt_ms: float) -> Read:
     return read
 
 
-def calibration(read: Read, data: PairedData, seed: int, n_batches: int = 8) -> list[object]:
+def calibration(
+    read: Read, data: PairedData, seed: int, n_batches: int = 8
+) -> list[Mapping[str, Tensor]]:
     """Inputs from training pairs, not augmented, for the scales of quantised layers."""
     pairs = data.epoch_pairs(seed, 1, 1)[: 32 * n_batches]
     return [read(batch.samples) for batch in batches(data, "train", pairs, 32)]
