@@ -47,8 +47,8 @@ class FrontProtocol:
         Operators trained once more without pruning.
     """
 
-    weights: tuple[float, ...] = (0.0, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
-    epochs: int = 20
+    weights: tuple[float, ...] = (0.0, 0.02, 0.06, 0.2, 0.6)
+    epochs: int = 10
     seeds: tuple[int, ...] = (0,)
     operators: tuple[str, ...] = tuple(OPERATORS)
     spikes_alone: tuple[str, ...] = ("concat",)

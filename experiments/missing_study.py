@@ -32,7 +32,7 @@ class MissingProtocol:
 
     Parameters
     ----------
-    dropout : float
+    dropouts : tuple of float
         ``train.modality_dropout`` of the fused models.
     auxiliary : float
         ``train.auxiliary_weight`` of those with encoders.
@@ -41,7 +41,7 @@ class MissingProtocol:
     operators : tuple of str
     """
 
-    dropout: float = 0.5
+    dropouts: tuple[float, ...] = (0.5, 0.8)
     auxiliary: float = 0.5
     epochs: int = 20
     seeds: tuple[int, ...] = (0, 1, 2)
@@ -52,10 +52,10 @@ def study(p: MissingProtocol, path: Path, data: PairedData, base: Config) -> lis
     """Rows of every model and seed; accuracies with both modalities and with each absent."""
     alone = [{"model": f"snn_{m}", "dropout": 0.0} for m in data.sensor_sizes]
     plain = [{"model": "concat", "dropout": 0.0}]
-    fused = [{"model": name, "dropout": p.dropout} for name in p.operators]
+    fused = [{"model": name, "dropout": d} for name in p.operators for d in p.dropouts]
     wanted = [
         {**model, "seed": seed, "epochs": p.epochs, "auxiliary": _auxiliary(p, model)}
-        for model in [*alone, *plain, *fused]
+        for model in sorted([*alone, *plain, *fused], key=lambda m: float(m["dropout"]))
         for seed in p.seeds
     ]
 

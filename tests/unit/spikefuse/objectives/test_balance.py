@@ -66,3 +66,60 @@ def test_the_loss_is_the_mean_over_modalities() -> None:
     scores = {"a": sure_of(0.5), "b": sure_of(0.25)}
     expected = -(math.log(0.5) + math.log(0.25)) / 2
     assert float(unimodal_loss(scores, torch.tensor([0]))) == pytest.approx(expected)
+
+
+N_CLASSES, N_PLACES, N_STEPS, WIDTH = 4, 16, 8, 4
+
+
+def planted(n: int, generator: torch.Generator) -> tuple[dict[str, Tensor], Tensor]:
+    """Two populations in which a class lights a quarter: clearly in one, faintly in the other."""
+    labels = torch.randint(0, N_CLASSES, (n,), generator=generator)
+    lit = torch.arange(N_PLACES) // (N_PLACES // N_CLASSES) == labels[:, None]
+    rates = {"sharp": torch.where(lit, 0.7, 0.05), "faint": torch.where(lit, 0.35, 0.15)}
+    spikes = {
+        name: (torch.rand(N_STEPS, n, N_PLACES, generator=generator) < rate).float()
+        for name, rate in rates.items()
+    }
+    return spikes, labels
+
+
+def faint_alone(strength: float, seed: int) -> float:
+    """Accuracy with the clear modality absent, after joint training at this strength of balance."""
+    torch.manual_seed(seed)
+    # So few neurons that encoders must learn: many would tell the classes untrained.
+    widths = {"sharp": WIDTH, "faint": WIDTH}
+    parts = tuple(
+        ModalitySpec(m, (N_PLACES, 1, 1), EncoderSpec((), n, 0.0)) for m, n in widths.items()
+    )
+    model = FusionSNN(ModelSpec(parts, N_CLASSES, 5.0, fusion_hidden=24))
+    heads = UnimodalHeads(widths, N_CLASSES, 100.0, 5.0)
+    optimizer = torch.optim.Adam(
+        [
+            {"params": [*model.fusion.parameters(), *model.readout_synapse.parameters()]},
+            {"params": heads.parameters()},
+            *({"params": e.parameters(), "modality": m} for m, e in model.encoders.items()),
+        ],
+        lr=0.01,
+    )
+    generator = torch.Generator().manual_seed(seed)
+    for _ in range(150):
+        spikes, labels = planted(64, generator)
+        out = model(spikes)
+        alone = heads({k: x.detach() for k, x in out.encoded.items()})
+        loss = torch.nn.functional.cross_entropy(out.scores.mean(0), labels)
+        optimizer.zero_grad()
+        torch.autograd.backward(loss + unimodal_loss(alone, labels))
+        rates = ogm_rates(alone, labels, strength)
+        for group in optimizer.param_groups:
+            group["lr"] = 0.01 * rates.get(group.get("modality", ""), 1.0)
+        optimizer.step()
+    spikes, labels = planted(600, generator)
+    with torch.no_grad():
+        scores = model(spikes | {"sharp": torch.zeros_like(spikes["sharp"])}).scores.mean(0)
+    return float((scores.argmax(1) == labels).float().mean())
+
+
+@pytest.mark.slow
+def test_slowing_the_dominant_modality_raises_the_dominated_one() -> None:
+    free, balanced = ([faint_alone(s, seed) for seed in range(3)] for s in (0.0, 1.0))
+    assert sum(balanced) > sum(free) + 0.02 * len(free)
