@@ -52,10 +52,10 @@ class DigitsProtocol:
     """
 
     dim: int = 64
-    tau_ms: float = 100.0
-    epochs: int = 12
+    tau_ms: float = 200.0
+    epochs: int = 60
     batch_size: int = 64
-    learning_rate: float = 1e-2
+    learning_rate: float = 3e-3
 
 
 class EncodedEmbedding(nn.Module):
@@ -102,7 +102,7 @@ def with_shuffled_labels(data: PairedData, rng: np.random.Generator) -> PairedDa
 def trained(
     config: Config, data: PairedData, p: DigitsProtocol, variant: Variant, seed: int
 ) -> EncodedEmbedding:
-    """Encoders and embedding after the last epoch; nothing is chosen on any split."""
+    """Encoders and embedding after the last epoch."""
     torch.manual_seed(seed)
     model, temperature = EncodedEmbedding(config, data, p), Temperature()
     if variant == "untrained":
