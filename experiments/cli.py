@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 
 from experiments.bench.commands import bench
+from experiments.count_command import count
 from experiments.set_commands import data
 from spikefuse.errors import ConfigError, SpikefuseError
 
@@ -29,6 +30,7 @@ app = typer.Typer(
 )
 app.add_typer(bench)
 app.add_typer(data)
+app.command()(count)
 
 ConfigOption = Annotated[
     str | None, typer.Option("--config", help="A TOML file, or the name of a packaged recipe.")

@@ -8,52 +8,48 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from spikefuse.cost.neuron_rules import count_neurons, count_trace
-from spikefuse.cost.synapse_rules import (
-    count_add,
-    count_constant,
-    count_delay,
-    count_pending,
-    count_pool,
-    count_synapses,
-)
-from spikefuse.cost.torch_rules import count_torch_layer
-from spikefuse.encoders.dropout import SpikeDropout
-from spikefuse.neurons import ALIF, LIF, CubaLIF, LIReadout
-from spikefuse.opcounts import OpCounts, PathCounts
+from spikefuse.cost.counter import Counter
+from spikefuse.cost.messages import ReadAs
+from spikefuse.cost.placement import Placement
+from spikefuse.opcounts import OpCounts
 from spikefuse.spikes import SpikeBatch
-from spikefuse.synapses import (
-    ConstantCurrent,
-    DelayedLinear,
-    EventConv2d,
-    EventLinear,
-    SpikeAdd,
-    SpikeBatchNorm,
-    SpikeDelay,
-    SpikePool,
-    SpikeTrace,
-)
 
 Inputs = Tensor | SpikeBatch | tuple[Any, ...] | list[Any] | Mapping[str, Any]
 
-# Modules that move or mask data without arithmetic of their own at inference.
-_FREE = (nn.Dropout, nn.Flatten, nn.Identity, nn.ReLU, SpikeDropout)
 
-
-def count(model: nn.Module, inputs: Inputs, batch_dim: int | None = None) -> OpCounts:
-    """Run ``model`` once on ``inputs`` in evaluation mode and count every layer's operations.
+def count(
+    model: nn.Module,
+    inputs: Inputs,
+    batch_dim: int | None = None,
+    *,
+    read_as: ReadAs | Mapping[str, ReadAs] = "auto",
+    strict: bool = True,
+    placement: Placement | None = None,
+) -> OpCounts:
+    """Run ``model`` once on ``inputs`` in evaluation mode and count every operation.
 
     Parameters
     ----------
     model : nn.Module
-        Built from our layers, or from torch's ``Linear``, ``Conv1d`` and ``Conv2d`` with
-        activations that need no multiplication. Any other layer brings its own rule,
+        Of our layers, of torch's, of neurons of snnTorch, Norse or SpikingJelly, or of calls of
+        torch's functions. A layer may bring its own rule,
         ``count_paths(args, output, modality) -> {suffix of the path: PathCounts}``.
     inputs : Tensor, SpikeBatch, tuple of them, or mapping of modality to them
         What ``model(inputs)`` takes (a tuple is unpacked). A SpikeBatch is handed on as it is to a
         model of ours (``batch_dim = 1``) and as dense to any other.
     batch_dim : int, optional
         Which dimension of the inputs is the batch: 1 for our time-major modules, 0 otherwise.
+    read_as : "auto", "events" or "frames", or a mapping of module name to one of them
+        How layers that are not ours read their inputs. *Events*: a whole number n is abs(n)
+        spikes, anything else is multiplied. *Frames*: every non-zero is multiplied. *Auto*: in a
+        network with spiking neurons, a call whose inputs are all whole numbers reads events and
+        any other a frame; in a network without, ones and minus ones are accumulated if every
+        non-zero of the call is one of them, as in NeuroBench. A mapping holds for the modules
+        below the name as well, ``""`` for all.
+    strict : bool
+        Refuse if an operation has no rule; otherwise `OpCounts.uncounted` names it.
+    placement : Placement, optional
+        Where the neurons sit; messages between cores and their hops are then counted too.
 
     Returns
     -------
@@ -63,20 +59,28 @@ def count(model: nn.Module, inputs: Inputs, batch_dim: int | None = None) -> OpC
     Raises
     ------
     ValueError
-        If the inputs hold no tensor, or a layer has no counting rule or is a normalisation that is
-        not folded into its synapses (it is named).
+        If the inputs hold no tensor, an operation has no counting rule (they are named), a
+        normalisation of ours is not folded into its synapses, or a placement lacks a path.
 
     Notes
     -----
-    *Synapses.* An input of whole number n > 0 into an event layer is n spikes: n accumulates per
-    non-zero weight in its true fan-out (fewer at borders). Other values are multiply-accumulates.
-    In a torch layer, inputs of +1 and -1 count as accumulates only if every non-zero of the call
-    is one of them (a spike tensor); otherwise each non-zero costs a multiply-accumulate. Biases
-    are not counted, as in NeuroBench. A constant current is one accumulate per neuron and step.
+    *Synapses.* A whole number n into an event layer is abs(n) spikes: so many accumulates per
+    non-zero weight in its true fan-out (fewer at borders); ``weight_reads`` counts the weights of
+    zero as well. Spikes of -1 subtract (``signed_acs``). Other values are multiply-accumulates.
+    Two spikes that meet, as in attention, are an AND (``and_ops``). Biases are not counted, as in
+    NeuroBench. A constant current is one accumulate per neuron and step.
 
-    *Neurons.* Each step of each neuron is one update, active if its state or input is non-zero.
-    It reads and writes one word of state, two in CubaLIF and ALIF layers. Recurrent synapses are
-    event synapses, of the path ``<layer>.recurrent``: a spike drives its row one step later.
+    *Neurons.* Each step of each neuron is one update, active if its input is not zero or its state
+    not at rest. It reads and writes one word per state variable. Recurrent synapses are event
+    synapses, of the path ``<layer>.recurrent``: a spike drives its row one step later.
+
+    *Operations* outside a layer with a rule are seen as torch runs them, see
+    `spikefuse.cost.operations`; their path is ``<module>:<kind>``. Work on parameters alone is not
+    counted: it is done once. In modules of ours (``batch_dim = 1``) only products are: currents
+    that meet there are sums that the synapses have made.
+
+    *Normalisations* are one multiply-accumulate per value with fixed statistics; those that could
+    be folded into the layer before are in `OpCounts.foldable`.
 
     *Routing.* Pooling accumulates each spike into the windows it falls into, joining counts one
     operation per spike of either branch. A delay writes each spike to a memory of one word per
@@ -92,82 +96,26 @@ def count(model: nn.Module, inputs: Inputs, batch_dim: int | None = None) -> OpC
     if batch_dim is None:
         batch_dim = 1 if ours else 0
     n_samples = _first_spikes(prepared).shape[batch_dim]
-    paths: dict[str, PathCounts] = {}
-    modalities = tuple(getattr(model, "modalities", ()))
-    handles = [
-        layer.register_forward_hook(_hook(paths, name or type(layer).__name__, modalities))
-        for name, layer in model.named_modules()
-        if _is_leaf(layer) or isinstance(layer, DelayedLinear)
-    ]
     was_training = model.training
     model.eval()
+    counter = Counter(
+        model, read_as=read_as, strict=strict, batch_dim=batch_dim, placement=placement
+    )
     try:
-        with torch.no_grad():
+        with torch.no_grad(), counter:
             if isinstance(prepared, tuple | list):
                 model(*prepared)
             else:
                 model(prepared)
     finally:
-        for handle in handles:
-            handle.remove()
         model.train(was_training)
-    return OpCounts(paths, n_samples)
+    return counter.counts(n_samples)
 
 
-def _hook(paths: dict[str, PathCounts], name: str, modalities: tuple[str, ...]) -> Any:
-    """A forward hook that adds what one call of the layer did to ``paths[name]``."""
-    modality = next((part for part in name.split(".") if part in modalities), "shared")
-
-    def after(layer: nn.Module, args: tuple[Any, ...], output: Any) -> None:
-        for part, path in _paths_of(layer, name, args, output, modality).items():
-            counted, where = path.with_bytes(), name + part
-            paths[where] = paths[where].joined(counted) if where in paths else counted
-
-    return after
-
-
-def _paths_of(
-    layer: nn.Module, name: str, args: tuple[Any, ...], output: Any, modality: str
-) -> dict[str, PathCounts]:
-    """What one call of a layer did: ``""`` for the layer itself, a suffix for a part of it."""
-    rule: Any = getattr(layer, "count_paths", None)
-    if rule is not None:
-        own: dict[str, PathCounts] = rule(args, output, modality)
-        return own
-    if isinstance(layer, LIF | CubaLIF | ALIF | LIReadout):
-        return count_neurons(layer, args, output, modality)
-    if isinstance(layer, SpikeTrace):
-        return count_trace(layer, args, output, modality)
-    if isinstance(layer, EventLinear | EventConv2d):
-        return {"": count_synapses(layer, args, modality)}
-    if isinstance(layer, DelayedLinear):
-        return {".pending": count_pending(layer, args, modality)} if layer.longest else {}
-    if isinstance(layer, SpikePool):
-        return {"": count_pool(layer, args, modality)}
-    if isinstance(layer, SpikeAdd):
-        return {"": count_add(layer, args, modality)}
-    if isinstance(layer, SpikeDelay):
-        return {"": count_delay(layer, args, output, modality)}
-    if isinstance(layer, ConstantCurrent):
-        return {"": count_constant(layer, args, output, modality)}
-    if isinstance(layer, nn.Linear | nn.Conv1d | nn.Conv2d):
-        return {"": count_torch_layer(layer, args, output, modality)}
-    if isinstance(layer, SpikeBatchNorm):
-        raise ValueError(
-            f"layer {name!r} must be folded into its synapses before counting "
-            "(SpikeBatchNorm.fold), got a SpikeBatchNorm that runs"
-        )
-    raise ValueError(
-        f"layer {name!r} of type {type(layer).__name__} has no counting rule; counted are the "
-        "layers of spikefuse.synapses and spikefuse.neurons, Linear, Conv1d and Conv2d"
-    )
-
-
-def _is_leaf(layer: nn.Module) -> bool:
-    """Layers that do arithmetic: not containers, nor modules known to be free."""
-    has_children = next(layer.children(), None) is not None
-    has_weights = next(layer.parameters(recurse=False), None) is not None
-    return not has_children and (has_weights or not isinstance(layer, _FREE))
+def footprint_bytes(model: nn.Module) -> int:
+    """Bytes of all parameters and buffers, at the width they have."""
+    held = {id(t): t for t in (*model.parameters(), *model.buffers())}
+    return sum(t.numel() * t.element_size() for t in held.values())
 
 
 def _dense(inputs: Any) -> Any:

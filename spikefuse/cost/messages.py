@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -10,6 +12,7 @@ from torch import Tensor
 from spikefuse.spikes import SpikeBatch
 
 Spikes = Tensor | SpikeBatch
+ReadAs = Literal["auto", "events", "frames", "whole"]
 
 
 @dataclass(frozen=True)
@@ -19,13 +22,16 @@ class Messages:
     Parameters
     ----------
     whole : Tensor[N]
-        Spikes: an amplitude of whole number n > 0 is n of them.
+        Spikes: an amplitude of whole number n is abs(n) of them.
     graded : Tensor[N]
         Messages of any other amplitude but 0, which has to be multiplied.
+    negative : Tensor[N], optional
+        Those of ``whole`` of negative amplitude, which are subtracted; none by default.
     """
 
     whole: Tensor
     graded: Tensor
+    negative: Tensor | None = None
 
     @property
     def all(self) -> Tensor:
@@ -37,6 +43,22 @@ class Messages:
         """Number of messages."""
         return int(self.all.sum())
 
+    @property
+    def are_spikes(self) -> bool:
+        """Whether none of them has to be multiplied."""
+        return not bool(self.graded.any())
+
+    def driving(self, fan_out: Tensor) -> tuple[int, int, int]:
+        """Accumulates, those of them that subtract, and multiply-accumulates.
+
+        Parameters
+        ----------
+        fan_out : float64 Tensor, of the shape of the addresses
+            Operations that one message of each address causes.
+        """
+        signed = 0 if self.negative is None else _dot(self.negative, fan_out)
+        return _dot(self.whole, fan_out), signed, _dot(self.graded, fan_out)
+
 
 def messages_of(spikes: Spikes) -> Messages:
     """The messages in spikes (T, B, N); events are never made dense."""
@@ -46,20 +68,95 @@ def messages_of(spikes: Spikes) -> Messages:
         if spikes.value is None:
             whole = torch.bincount(index, minlength=n).double()
             return Messages(whole, torch.zeros_like(whole))
-        value = spikes.value.detach().double()
-        amounts = _split(value)
-        whole, graded = (torch.bincount(index, weights=part, minlength=n) for part in amounts)
-        return Messages(whole, graded)
-    whole, graded = _split(spikes.detach().double())
-    return Messages(whole.sum((0, 1)), graded.sum((0, 1)))
+        split = _split(spikes.value.detach().double())
+        whole, graded, negative = (torch.bincount(index, weights=s, minlength=n) for s in split)
+        return Messages(whole, graded, negative)
+    return messages_in(spikes, (0, 1), "events")
 
 
-def _split(value: Tensor) -> tuple[Tensor, Tensor]:
-    """Spikes and graded messages of every cell."""
-    is_whole = (value > 0) & (value == value.floor())
-    return torch.where(is_whole, value, 0.0), ((value != 0) & ~is_whole).double()
+def messages_in(x: Tensor, over: tuple[int, ...], read_as: ReadAs) -> Messages:
+    """The messages in a dense tensor, summed over some of its dimensions.
+
+    Parameters
+    ----------
+    x : Tensor
+    over : tuple of int
+        Dimensions to sum over; the others are addresses.
+    read_as : "events", "frames", "whole" or "auto"
+        Whole numbers are spikes, each for itself; everything is multiplied; whole numbers are
+        spikes if all are whole; or ones are spikes if every non-zero is +1 or -1.
+
+    Raises
+    ------
+    ValueError
+        If ``read_as`` is unknown.
+    """
+    if read_as not in ("events", "frames", "whole", "auto"):
+        raise ValueError(f"read_as must be 'events', 'frames', 'whole' or 'auto', got {read_as!r}")
+    x = x.detach()
+    if x.numel() == 0:
+        kept = [n for d, n in enumerate(x.shape) if d not in {i % x.ndim for i in over}]
+        nothing = x.new_zeros(kept, dtype=torch.double)
+        return Messages(nothing, nothing)
+    uniform = None if x.is_complex() else _of_one_amplitude(x, over)
+    if uniform is not None:
+        amount, amplitude = uniform
+        nothing = torch.zeros_like(amount)
+        is_spike = amplitude == 1 or (read_as != "auto" and amplitude == round(amplitude))
+        if is_spike and read_as != "frames":
+            return Messages(amount * amplitude, nothing)
+        return Messages(nothing, amount)
+    if read_as == "frames" or (read_as != "events" and not _are_spikes(x, read_as)):
+        graded = _summed(x != 0, over)
+        return Messages(torch.zeros_like(graded), graded)
+    whole, graded, negative = (_summed(part, over) for part in _split(x.double()))
+    return Messages(whole, graded, negative)
 
 
 def n_rows(spikes: Spikes) -> int:
     """Steps times samples: how often a layer that never rests would run."""
     return spikes.shape[0] * spikes.shape[1]
+
+
+def _split(value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Spikes, graded messages, and the negative ones of the spikes, of every cell."""
+    is_whole = (value == value.round()) & value.isfinite()
+    size = value.abs()
+    whole = torch.where(is_whole, size, 0.0)
+    return whole, (~is_whole).double(), torch.where(value < 0, whole, 0.0)
+
+
+def _of_one_amplitude(x: Tensor, over: tuple[int, ...]) -> tuple[Tensor, float] | None:
+    """How many non-zeros there are, and their amplitude, if it is one and positive.
+
+    Values from 0 to the largest add up to their number times the largest only if all are that.
+    """
+    if x.dtype == torch.bool:
+        return _summed(x, over), 1.0
+    least, most = (float(bound) for bound in x.aminmax())
+    if not 0 <= least <= most < math.inf:
+        return None
+    if most == 0:
+        return _summed(x, over), 1.0
+    total = _summed(x, over)
+    if float(total.sum()) != int(x.count_nonzero()) * most:
+        return None
+    return (total / most).round(), most
+
+
+def _are_spikes(x: Tensor, read_as: ReadAs) -> bool:
+    """Whether all can be spikes by this reading."""
+    if x.is_complex():
+        return False
+    found = x == x.round() if read_as == "whole" else (x == 0) | (x.abs() == 1)
+    return bool(found.all())
+
+
+def _summed(x: Tensor, over: tuple[int, ...]) -> Tensor:
+    """Sum in float64 over the given dimensions, or over none."""
+    return x.sum(over, dtype=torch.float64) if over else x.double()
+
+
+def _dot(messages: Tensor, fan_out: Tensor) -> int:
+    """Their products summed: a whole number below 2**53."""
+    return int((messages * fan_out).sum().round())

@@ -27,7 +27,7 @@ def count_neurons(
     if isinstance(layer, LIReadout) or layer.recurrent_weight is None:
         active = _active_from(layer, current, output[0].detach(), state)
         return {"": _updates(current, active, words, modality, fired)}
-    arriving = _one_step_later(output[0].detach(), state)
+    arriving = one_step_later(output[0].detach(), state)
     weight = layer.recurrent_weight.detach()
     back = count_recurrent(
         weight, messages_of(arriving), current.shape[0] * current.shape[1], modality
@@ -71,7 +71,7 @@ def _updates(current: Tensor, active: int, words: int, modality: str, fired: int
     )
 
 
-def _one_step_later(spikes: Tensor, state: Any) -> Tensor:
+def one_step_later(spikes: Tensor, state: Any) -> Tensor:
     """Spikes ``[T, B, N]`` when they reach the layer again; those of the last step do so later."""
     arriving = spikes.roll(1, 0)
     arriving[0] = 0.0 if state is None or state.s is None else state.s

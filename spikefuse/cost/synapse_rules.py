@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
 
+from spikefuse.cost.contractions import Convolution
 from spikefuse.cost.messages import Messages, Spikes, messages_of, n_rows
 from spikefuse.opcounts import PathCounts
 from spikefuse.spikes import SpikeBatch
@@ -20,6 +22,10 @@ from spikefuse.synapses import (
     SpikePool,
 )
 
+_FANS: WeakKeyDictionary[EventLinear | EventConv2d, tuple[int, Tensor, Tensor]] = (
+    WeakKeyDictionary()
+)
+
 
 def count_synapses(
     layer: EventLinear | EventConv2d, args: tuple[Any, ...], modality: str
@@ -27,31 +33,46 @@ def count_synapses(
     """Fan-out of every input event of one layer."""
     spikes: Spikes = args[0]
     sent = messages_of(spikes)
-    ones = torch.ones_like(sent.whole)
+    used, every = fan_outs(layer)
+    acs, signed, macs = sent.driving(used)
     return PathCounts(
-        effective_acs=_fan_out(layer, sent.whole, pruned=True),
-        effective_macs=_fan_out(layer, sent.graded, pruned=True),
-        dense_macs=_fan_out(layer, ones, pruned=False) * n_rows(spikes),
+        effective_acs=acs,
+        signed_acs=signed,
+        effective_macs=macs,
+        dense_macs=int(every.sum()) * n_rows(spikes),
         spikes_routed=sent.total,
-        weight_reads=_fan_out(layer, sent.all, pruned=False),
+        weight_reads=int((sent.all * every).sum()),
         weight_words=layer.weight.numel(),
         modality=modality,
     )
 
 
-def _fan_out(layer: EventLinear | EventConv2d, sent: Tensor, pruned: bool) -> int:
-    """Sum over messages [n_in] of the number of (non-zero, if ``pruned``) weights each drives."""
+def fan_outs(layer: EventLinear | EventConv2d) -> tuple[Tensor, Tensor]:
+    """Weights that each input drives: those other than zero, and all of them, float64 [n_in].
+
+    They are kept until the weight is written.
+    """
     weight = layer.weight.detach()
-    used = (weight != 0).double() if pruned else torch.ones_like(weight, dtype=torch.float64)
+    version = -1 if weight.is_inference() else layer.weight._version
+    known = _FANS.get(layer)
+    if known is not None and known[0] == version >= 0:
+        return known[1], known[2]
+    if known is None:
+        every = _fan_out(layer, torch.ones_like(weight, dtype=torch.float64))
+    else:
+        every = known[2]
+    full = int(weight.count_nonzero()) == weight.numel()
+    driven = every if full else _fan_out(layer, (weight != 0).double())
+    _FANS[layer] = (version, driven, every)
+    return driven, every
+
+
+def _fan_out(layer: EventLinear | EventConv2d, used: Tensor) -> Tensor:
+    """Sum of the weights of each input, borders exact."""
     if isinstance(layer, EventLinear):
-        return int((sent * used.sum(1)).sum())
-    # Convolution is linear: the sum over time and batch is convolved once.
-    maps = sent.reshape(1, *layer.in_shape)
-    return int(
-        torch.nn.functional.conv2d(maps, used, stride=layer.stride, padding=layer.padding)
-        .sum()
-        .round()
-    )
+        return used.sum(1)
+    options = Convolution(layer.stride, layer.padding, (1, 1), False, (0, 0), 1)
+    return options.fan_out(torch.Size(layer.in_shape), used).flatten()
 
 
 def count_recurrent(weight: Tensor, sent: Messages, rows: int, modality: str) -> PathCounts:

@@ -1,0 +1,349 @@
+"""Counter: follows a model while it runs, and counts what every module and operation does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
+
+from spikefuse.cost.constancy import Constants
+from spikefuse.cost.contractions import Setting
+from spikefuse.cost.dispatch_rules import DispatchRules
+from spikefuse.cost.foreign_neurons import Watch, foreign_neuron
+from spikefuse.cost.layer_rules import has_rule, paths_of, traffic_of
+from spikefuse.cost.messages import ReadAs
+from spikefuse.cost.placement import Placement, Traffic
+from spikefuse.encoders.dropout import SpikeDropout
+from spikefuse.opcounts import OpCounts, PathCounts
+from spikefuse.spikes import SpikeBatch
+
+# Modules that move or mask data without arithmetic of their own once a network is trained.
+_FREE = (nn.modules.dropout._DropoutNd, nn.Flatten, nn.Identity, nn.ReLU, SpikeDropout)
+_SYNAPSES = (nn.Linear, nn.modules.conv._ConvNd)
+
+
+@dataclass
+class _Frame:
+    """A module that is running."""
+
+    module: nn.Module
+    name: str
+    setting: Setting
+    covered: bool = False
+    watch: Watch | None = None
+    made: set[int] | None = None  # storages that operations of a module without children made
+    unseen: AbstractContextManager[Any] | None = None
+
+    def show(self) -> None:
+        """Let its operations be seen again."""
+        if self.unseen is not None:
+            self.unseen.__exit__(None, None, None)
+            self.unseen = None
+
+
+class Counter:
+    """Counts what a model does between entering and leaving it as a context.
+
+    Parameters
+    ----------
+    model : nn.Module
+    read_as : "auto", "events" or "frames", or a mapping of module name to one of them
+        How layers of other libraries read their inputs, see `spikefuse.cost.count`.
+    strict : bool
+        Refuse a result that lacks an operation, instead of listing it.
+    batch_dim : int
+        Which dimension of the first input is the batch.
+    placement : Placement, optional
+        Where the neurons sit: messages and hops are counted too.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        *,
+        read_as: ReadAs | Mapping[str, ReadAs] = "auto",
+        strict: bool = True,
+        batch_dim: int = 0,
+        placement: Placement | None = None,
+    ) -> None:
+        self.model, self.strict, self.batch_dim = model, strict, batch_dim
+        self.read_as, self.placement = read_as, placement
+        self.paths: dict[str, PathCounts] = {}
+        self.uncounted: dict[str, None] = {}
+        self.foldable: dict[str, None] = {}
+        self.traffic: dict[str, Traffic] = {}
+        self._modalities = tuple(getattr(model, "modalities", ()))
+        self._frames: list[_Frame] = []
+        self._batch = 1
+        self._paused = False
+        self._stack = ExitStack()
+        self._watches: list[Watch] = []
+        self._last_synapse: Tensor | None = None
+        self._weights: dict[str, dict[Any, int]] = {}
+        self._mkldnn = True
+
+    def __enter__(self) -> Counter:
+        self._names = {module: name for name, module in self.model.named_modules()}
+        self._foreign = {m: foreign_neuron(m) for m in self._names}
+        # A layer with a rule of its own may be dense; layers that work on spikes are time-major.
+        self._spiking = any(
+            (has_rule(m) and getattr(m, "batch_dim", 0) == 1) or self._foreign[m] is not None
+            for m in self._names
+        )
+        self._rules = DispatchRules(Constants(self.model))
+        fast_path = torch.backends.mha.get_fastpath_enabled()
+        torch.backends.mha.set_fastpath_enabled(False)
+        self._stack.callback(torch.backends.mha.set_fastpath_enabled, fast_path)
+        # Attention as the products it consists of; a fused kernel would hide them.
+        self._stack.enter_context(sdpa_kernel(SDPBackend.MATH))
+        for module in self._names:
+            before = module.register_forward_pre_hook(self._before, with_kwargs=True)
+            after = module.register_forward_hook(self._after, with_kwargs=True)
+            self._stack.callback(before.remove)
+            self._stack.callback(after.remove)
+        self._stack.enter_context(_Dispatch(self))
+        return self
+
+    def __exit__(self, *reason: Any) -> None:
+        for frame in reversed(self._frames):
+            frame.show()
+        self._stack.close()
+        for watch in self._watches:
+            watch.undo()
+        self._frames.clear()
+
+    def counts(self, n_samples: int) -> OpCounts:
+        """What was counted so far, of so many samples.
+
+        Raises
+        ------
+        ValueError
+            If it is strict and an operation has no rule.
+        """
+        if self.uncounted and self.strict:
+            raise ValueError(
+                f"every operation must have a counting rule, got none for {list(self.uncounted)}; "
+                "count without strict to have them listed instead"
+            )
+        paths = {name: path.with_bytes() for name, path in self.paths.items()}
+        for name, weights in self._weights.items():
+            if name in paths:
+                paths[name] = replace(paths[name], weight_words=sum(weights.values()))
+        for name, traffic in self.traffic.items():
+            if self.placement is not None and name in paths:
+                routed: dict[str, Any] = {**self.placement.route(name, traffic)}
+                paths[name] = replace(paths[name], **routed)
+        return OpCounts(paths, n_samples, tuple(self.uncounted), tuple(self.foldable))
+
+    # Modules.
+
+    def _before(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        name = self._names.get(module)
+        if name is None or self._paused:
+            return
+        if not self._frames:
+            first = next(iter(_tensors_in((args, kwargs))), None)
+            self._batch = 1 if first is None else first.shape[self.batch_dim % len(first.shape)]
+        modality = next((part for part in name.split(".") if part in self._modalities), "shared")
+        setting = Setting(self._reading(name), self._works_per_spike(name), self._batch, modality)
+        frame = _Frame(module, name or type(module).__name__, setting)
+        if next(module.children(), None) is None:
+            frame.made = set()
+        self._frames.append(frame)
+        if _is_constant_work(name) or isinstance(module, _FREE) or has_rule(module):
+            frame.covered = True
+            if frame.made is not None:  # nothing in it to be seen: leave it its full speed
+                frame.unseen = _disable_current_modes()
+                frame.unseen.__enter__()
+        elif (watch := self._foreign[module]) is not None:
+            frame.covered = self._paused = True
+            try:
+                frame.watch = watch(module, args, kwargs, setting)
+            finally:
+                self._paused = False
+            self._watches.append(frame.watch)
+        elif isinstance(module, nn.LSTM):
+            # Step by step in operations that are counted, instead of in one.
+            self._mkldnn = torch._C._get_mkldnn_enabled()
+            torch._C._set_mkldnn_enabled(False)
+
+    def _after(
+        self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any
+    ) -> None:
+        if module not in self._names or self._paused or not self._frames:
+            return
+        while self._frames[-1].module is not module:
+            self._frames.pop().show()  # a module that raised, and was caught
+        frame = self._frames[-1]
+        frame.show()
+        self._paused = True
+        with _disable_current_modes():
+            self._finish(frame, args, kwargs, output)
+        if isinstance(module, _SYNAPSES):
+            self._last_synapse = output if isinstance(output, Tensor) else None
+        elif isinstance(module, nn.modules.batchnorm._BatchNorm):
+            if args and args[0] is self._last_synapse and not module.training:
+                self.foldable[frame.name] = None
+            self._last_synapse = None
+
+    def _finish(
+        self, frame: _Frame, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any
+    ) -> None:
+        """Count a call that ended by the rule of its module, if it has one."""
+        module = frame.module
+        try:
+            if has_rule(module):
+                found = paths_of(module, frame.name, args, output, frame.setting.modality)
+                self._add_all(frame.name, found)
+                if self.placement is not None:
+                    for suffix, traffic in traffic_of(module, args, output).items():
+                        self._note_traffic(frame.name + suffix, traffic)
+            elif frame.watch is not None:
+                self._add_all(frame.name, frame.watch.done(output))
+                frame.watch.undo()
+                self._watches.remove(frame.watch)
+            elif not frame.covered:
+                self._check_seen(frame, args, kwargs, output)
+        finally:
+            self._paused = False
+            self._frames.pop()
+            if isinstance(module, nn.LSTM):
+                torch._C._set_mkldnn_enabled(self._mkldnn)
+
+    def _check_seen(
+        self, frame: _Frame, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any
+    ) -> None:
+        """A module that yields what no operation made works where it cannot be seen."""
+        if frame.made is None:
+            return
+        own = [*frame.module.parameters(), *frame.module.buffers()]
+        known = frame.made.union(_storages((args, kwargs)), _storages(own))
+        if not known.issuperset(_storages(output)):
+            self._list(f"{frame.name} ({type(frame.module).__name__})")
+
+    def _reading(self, name: str) -> ReadAs:
+        """How this module reads its inputs."""
+        declared = self._declared(name)
+        # Whole numbers inside a spiking network are events that share a step.
+        return "whole" if declared == "auto" and self._spiking else declared
+
+    def _works_per_spike(self, name: str) -> bool:
+        declared = self._declared(name)
+        return declared == "events" or (declared == "auto" and self._spiking)
+
+    def _declared(self, name: str) -> ReadAs:
+        if isinstance(self.read_as, str):
+            return self.read_as
+        parts = name.split(".")
+        for n in range(len(parts), 0, -1):
+            if ".".join(parts[:n]) in self.read_as:
+                return self.read_as[".".join(parts[:n])]
+        return self.read_as.get("", "auto")
+
+    # Operations.
+
+    def operate(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Run one operation of torch, and count it unless a module's rule does."""
+        if self._paused or not self._frames:
+            return func(*args, **kwargs)
+        frame = self._frames[-1]
+        if frame.covered:
+            return func(*args, **kwargs)
+        merges = _merges(frame.module)
+        in_place = func._schema.name.endswith("_")
+        if in_place:  # its first operand will be gone
+            found = self._rules.count(func, args, kwargs, args[0], frame.setting, merges)
+        out = func(*args, **kwargs)
+        if not in_place:
+            found = self._rules.count(func, args, kwargs, out, frame.setting, merges)
+        # What comes from numpy is lifted, not made.
+        if frame.made is not None and func._schema.name != "aten::lift_fresh":
+            frame.made.update(_storages(out))
+        if isinstance(found, str):
+            if not (found.startswith("spikefuse.") and merges):
+                self._list(f"{frame.name}: {found}")
+        elif found is not None:
+            where = self._where(frame, found.family)
+            self._add(where, found.path)
+            self._note_traffic(where, found.traffic)
+            if found.weight is not None:
+                self._weights.setdefault(where, {})[found.weight[0]] = found.weight[1]
+        return out
+
+    def _where(self, frame: _Frame, family: str) -> str:
+        """The path of an operation: its module, and what it is unless the module is just that."""
+        module = frame.module
+        plain = type(module).__module__.startswith("torch.nn.") or isinstance(module, _SYNAPSES)
+        if plain and family != "elementwise" and next(module.children(), None) is None:
+            return frame.name
+        return f"{frame.name}:{family}"
+
+    def _note_traffic(self, where: str, traffic: Traffic | None) -> None:
+        if self.placement is not None and traffic is not None:
+            known = self.traffic.get(where)
+            self.traffic[where] = traffic if known is None else known.joined(traffic)
+
+    def _add_all(self, name: str, found: Mapping[str, PathCounts]) -> None:
+        for suffix, path in found.items():
+            self._add(name + suffix, path)
+
+    def _add(self, where: str, path: PathCounts) -> None:
+        known = self.paths.get(where, path)
+        if known.kind != path.kind and not (known.is_silent or path.is_silent):
+            where = f"{where} ({path.kind})"  # spikes at one call, frames at another
+        self.paths[where] = self.paths[where].joined(path) if where in self.paths else path
+
+    def _list(self, what: str) -> None:
+        self.uncounted[what] = None
+
+
+class _Dispatch(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Hands every operation to a counter."""
+
+    def __init__(self, counter: Counter) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.counter = counter
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        del types
+        if torch.is_inference_mode_enabled():  # composite operations arrive whole
+            with self:
+                parts = func.decompose(*args, **(kwargs or {}))
+            if parts is not NotImplemented:
+                return parts
+        return self.counter.operate(func, args, kwargs or {})
+
+
+def _merges(module: nn.Module) -> bool:
+    """Whether currents that meet in a module of ours are sums that its synapses make."""
+    return getattr(module, "batch_dim", 0) == 1
+
+
+def _is_constant_work(name: str) -> bool:
+    """Reparametrised weights are made before a network runs."""
+    return "parametrizations" in name.split(".")
+
+
+def _storages(value: Any) -> set[int]:
+    """Where the dense tensors in nested containers lie."""
+    found = (t for t in _tensors_in(value) if isinstance(t, Tensor) and not t.is_sparse)
+    return {int(t.untyped_storage()._cdata) for t in found}
+
+
+def _tensors_in(value: Any) -> list[Tensor | SpikeBatch]:
+    """Every tensor in nested containers."""
+    if isinstance(value, Tensor | SpikeBatch):
+        return [value]
+    if isinstance(value, Mapping):
+        return [t for v in value.values() for t in _tensors_in(v)]
+    if isinstance(value, tuple | list):
+        return [t for v in value for t in _tensors_in(v)]
+    return []

@@ -1,0 +1,183 @@
+"""DispatchRules: one operation of torch, as it ran, to what it cost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from spikefuse.cost.constancy import Constants
+from spikefuse.cost.contractions import (
+    Convolution,
+    Setting,
+    activation_product,
+    synapses,
+    weighted_product,
+)
+from spikefuse.cost.messages import messages_in
+from spikefuse.cost.operations import FREE, RANDOM, rule_of
+from spikefuse.cost.placement import Traffic
+from spikefuse.opcounts import PathCounts
+
+# Operations of ours that move events; their arithmetic is that of the modules that call them.
+_OURS_FREE = frozenset({"compact", "expand", "bin_events"})
+_PRODUCTS = frozenset({"mm", "addmm", "bmm", "baddbmm", "mv", "addmv", "dot", "vdot", "addbmm"})
+_WITH_SUMMAND = frozenset({"addmm", "baddbmm", "addmv", "addbmm"})
+
+
+@dataclass(frozen=True)
+class Found:
+    """What one operation cost.
+
+    Parameters
+    ----------
+    family : str
+        What kind of operation it is.
+    path : PathCounts
+    traffic : Traffic, optional
+        Of a product with weights.
+    weight : (anything that tells weights apart, number of words), optional
+        Of a product with weights.
+    is_product : bool
+        Whether it multiplies matrices or convolves.
+    """
+
+    family: str
+    path: PathCounts
+    traffic: Traffic | None = None
+    weight: tuple[Any, int] | None = None
+    is_product: bool = False
+
+
+class DispatchRules:
+    """Counts operations, given which tensors are constant.
+
+    Parameters
+    ----------
+    constants : Constants
+    """
+
+    def __init__(self, constants: Constants) -> None:
+        self.constants = constants
+        self._fans: dict[Any, tuple[int, Tensor, Tensor]] = {}
+
+    def count(
+        self,
+        func: Any,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        out: Any,
+        setting: Setting,
+        products_only: bool,
+    ) -> Found | str | None:
+        """The cost of one call: None if it is free, the name of the operation if it has no rule."""
+        space, name = op_name(func)
+        tensors = _flat(args) + _flat(tuple(kwargs.values()))
+        if space == "prim" or (space == "spikefuse" and name in _OURS_FREE):
+            return None
+        is_product = name in _PRODUCTS or name == "convolution"
+        holds = self.constants.is_weight if is_product else self.constants.holds
+        if name not in RANDOM and all(holds(t) for t in tensors):
+            for made in _flat((out,)):
+                self.constants.add(made, tensors)
+            return None
+        if func._schema.is_mutable and isinstance(args[0], Tensor):
+            self.constants.drop(args[0])
+        if space != "aten":
+            return f"{space}.{name}"
+        if name in FREE and not (name == "abs" and tensors[0].is_complex()):
+            return None
+        if name in _PRODUCTS:
+            return self._product(name, args, setting)
+        if name == "convolution":
+            return self._convolution(args, out, setting)
+        if products_only and rule_of(name) is not None:
+            return None
+        if name == "abs":
+            return Found(
+                "elementwise",
+                PathCounts(
+                    effective_macs=3 * tensors[0].numel(), kind="dense", modality=setting.modality
+                ),
+            )
+        found = rule_of(name)
+        if found is None:
+            return name
+        family, rule = found
+        first = next(iter(_flat((out,))), None)
+        if first is None:
+            return name
+        if name == "mul":
+            fixed = [isinstance(f, Tensor) and self.constants.holds(f) for f in args[:2]]
+            kwargs = {"constant": tuple(fixed)}
+        try:
+            return Found(family, rule(name, args, kwargs, first, setting))
+        except ValueError as error:  # a transform of odd length, for one
+            return f"{name} ({error})"
+
+    def _product(self, name: str, args: tuple[Any, ...], setting: Setting) -> Found:
+        """Products of matrices and vectors, as ``[..., M, K] @ [..., K, N]``."""
+        a, b = args[1:3] if name in _WITH_SUMMAND else args[:2]
+        left, right = self.constants.is_weight(a), self.constants.is_weight(b)
+        a = a[None] if a.ndim == 1 else a
+        b = b[:, None] if b.ndim == 1 else b
+        if not left and not right:
+            return Found("matmul", activation_product(a, b, setting), is_product=True)
+        x, weight = (a, b) if right else (b.transpose(-1, -2), a.transpose(-1, -2))
+        sent, path = weighted_product(x, weight, setting)
+        traffic = Traffic(sent.all, weight) if sent.all.ndim == 1 else None
+        return Found("matmul", path, traffic, self._identity(weight), True)
+
+    def _convolution(self, args: tuple[Any, ...], out: Tensor, setting: Setting) -> Found:
+        """A convolution by weights; by activations it counts as one by weights."""
+        x, weight, _, *rest = args
+        options = Convolution(*rest)
+        sent = messages_in(x, (0,), setting.read_as)
+        used, every = self._fan_out(options, x.shape[1:], weight)
+        sizes = x.numel(), out.numel(), weight.numel()
+        path = synapses(sent, used, every, sizes, x.shape[0], setting)
+        traffic = Traffic(sent.all, weight, options)
+        return Found("conv", path, traffic, self._identity(weight), True)
+
+    def _identity(self, weight: Tensor) -> tuple[Any, int]:
+        """What tells this weight from others, and its words."""
+        if self.constants.is_parameter(weight):
+            return weight.data_ptr(), weight.numel()
+        return tuple(weight.shape), weight.numel()
+
+    def _fan_out(
+        self, options: Convolution, shape: torch.Size, weight: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Weights that each input drives: those other than zero, and all of them."""
+        if not self.constants.is_parameter(weight) or weight.is_inference():
+            used = (weight != 0).double()
+            return options.fan_out(shape, used), options.fan_out(shape, torch.ones_like(used))
+        key = (weight.data_ptr(), tuple(weight.shape), tuple(shape), str(options))
+        known = self._fans.get(key)
+        version = weight._version
+        if known is None or known[0] != version:
+            used = (weight.detach() != 0).double()
+            every = known[2] if known else options.fan_out(shape, torch.ones_like(used))
+            driven = every if bool(used.all()) else options.fan_out(shape, used)
+            known = (version, driven, every)
+            self._fans[key] = known
+        return known[1], known[2]
+
+
+def op_name(func: Any) -> tuple[str, str]:
+    """Namespace and name of an operation; in place it has the name of its twin."""
+    space, name = func._schema.name.split("::")
+    return space, name[:-1] if name.endswith("_") and not name.endswith("__") else name
+
+
+def _flat(values: tuple[Any, ...]) -> list[Tensor]:
+    """Tensors among arguments, and in lists of them."""
+    found: list[Tensor] = []
+    for value in values:
+        if isinstance(value, Tensor):
+            found.append(value)
+        elif isinstance(value, tuple | list):
+            found += [v for v in value if isinstance(v, Tensor)]
+    return found
