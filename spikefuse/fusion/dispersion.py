@@ -37,6 +37,13 @@ class Dispersion(nn.Module):
     population is worth. A spike at a random address raises the variance by more than it adds to
     :math:`\nu`, in expectation, so precision falls with background noise.
 
+    With ``above_noise`` the first factor is
+    :math:`\max(1 / \hat\sigma^2 - 1 / \sigma_0^2, 0)`. Let a share :math:`\varphi` of n spikes
+    stand at random addresses and the others spread by :math:`\sigma`: the variance is
+    :math:`\hat\sigma^2 = (1 - \varphi) \sigma^2 + \varphi \sigma_0^2`, and n spikes weigh
+    :math:`n (1 - \varphi) (1 - \sigma^2 / \sigma_0^2) / \hat\sigma^2`, which random spikes only
+    make less, however many they are. Without it their number wins in the end.
+
     Parameters
     ----------
     n : int
@@ -47,6 +54,8 @@ class Dispersion(nn.Module):
         :math:`\kappa`, in spikes.
     learn_coordinates : bool
         Whether the :math:`c_i` are trained; for addresses that are no place code.
+    above_noise : bool
+        Whether spikes count only by what they tell beyond random addresses.
     """
 
     batch_dim = 1
@@ -58,6 +67,7 @@ class Dispersion(nn.Module):
         dt_ms: float,
         prior_weight: float = 1.0,
         learn_coordinates: bool = True,
+        above_noise: bool = False,
     ) -> None:
         super().__init__()
         for name, value in (("tau_ms", tau_ms), ("prior_weight", prior_weight)):
@@ -66,6 +76,7 @@ class Dispersion(nn.Module):
         place = torch.linspace(-1, 1, n) if n > 1 else torch.zeros(1)
         self.coordinates = nn.Parameter(place, requires_grad=learn_coordinates)
         self.beta, self.prior_weight = math.exp(-dt_ms / tau_ms), prior_weight
+        self.above_noise = above_noise
 
     def forward(
         self, spikes: Tensor | SpikeBatch, state: Tensor | None = None
@@ -97,7 +108,10 @@ class Dispersion(nn.Module):
         least = widest.detach() / len(c) ** 2
         variance = (spread / freedom.clamp(min=_TINY)).maximum(least)
         share = freedom / (freedom + self.prior_weight)
-        return share / variance + (1.0 - share) / widest, last
+        told = 1.0 / variance
+        if self.above_noise:
+            told = (told - 1.0 / widest).clamp(min=0.0)
+        return share * told + (1.0 - share) / widest, last
 
     def count_paths(
         self, args: tuple[Any, ...], output: tuple[Tensor, Tensor], modality: str

@@ -12,6 +12,7 @@ from spikefuse.fusion.dispersion import Dispersion
 from spikefuse.fusion.operator import FusionOperator, Spikes, State
 from spikefuse.neurons import LIF, LIFParams
 from spikefuse.opcounts import PathCounts
+from spikefuse.spikes import SpikeBatch
 from spikefuse.synapses import EventLinear
 
 
@@ -58,6 +59,8 @@ class UncertaintyGateFusion(FusionOperator):
     learn_coordinates : bool
         Train where each address stands. Without training, or where modalities encode one variable
         over one range, the weights are the 1 / variance rule; after it they are what helps.
+    above_noise : bool
+        Whether random spikes lose all weight, however many they are (see `Dispersion`).
 
     References
     ----------
@@ -76,6 +79,7 @@ class UncertaintyGateFusion(FusionOperator):
         tau_ms: float = 200.0,
         prior_weight: float = 1.0,
         learn_coordinates: bool = True,
+        above_noise: bool = False,
     ) -> None:
         super().__init__(n_in, n_out, dt_ms=dt_ms, lif=lif)
         share = gain / len(n_in) ** 0.5
@@ -84,7 +88,7 @@ class UncertaintyGateFusion(FusionOperator):
         )
         self.dispersion = nn.ModuleDict(
             {
-                name: Dispersion(n, tau_ms, dt_ms, prior_weight, learn_coordinates)
+                name: Dispersion(n, tau_ms, dt_ms, prior_weight, learn_coordinates, above_noise)
                 for name, n in self.n_in.items()
             }
         )
@@ -103,6 +107,29 @@ class UncertaintyGateFusion(FusionOperator):
             precision[name], after[f"moments.{name}"] = dispersion(spikes[name], before)
         total = torch.stack(list(precision.values())).sum(0)
         return {name: part / total for name, part in precision.items()}, after
+
+    @torch.no_grad()
+    def influence(self, spikes: Spikes, state: State | None = None) -> dict[str, Tensor]:
+        r"""Share of each modality in all weighted spikes of a run, ``{name: [B]}``, sum 1.
+
+        .. math:: w^m = \frac{\sum_t g^m_t E^m_t}{\sum_k \sum_t g^k_t E^k_t}
+
+        with :math:`E^m_t` spikes in step t. A sum of weighted spikes places the cue at the mean
+        place of each modality's spikes, weighted by this: n spikes of deviation w each make an
+        estimate of deviation :math:`\sigma = w / \sqrt n`, and :math:`n / w^2 = 1 / \sigma^2`. Of
+        a run without spikes all shares are equal.
+        """
+        shares, _ = self.weights(spikes, state)
+        sums: dict[str, Tensor] = {}
+        for name, share in shares.items():
+            given = spikes[name]
+            dense = given.to_dense() if isinstance(given, SpikeBatch) else given
+            sums[name] = (share * dense.sum(2)).sum(0)
+        total = torch.stack(list(sums.values())).sum(0)
+        return {
+            name: torch.where(total > 0, part / total.clamp(min=1e-12), 1.0 / len(sums))
+            for name, part in sums.items()
+        }
 
     def forward(self, spikes: Spikes, state: State | None = None) -> tuple[Tensor, State]:
         """Spikes ``{name: (T, B, n)}`` to fused spikes ``[T, B, n_out]`` and state."""

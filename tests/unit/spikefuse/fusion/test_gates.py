@@ -88,6 +88,24 @@ def test_precision_by_hand() -> None:
     assert float(precision[0, 0]) == pytest.approx(1 / 0.5, rel=1e-5)  # one spike has no spread
 
 
+@torch.no_grad()
+def test_above_noise_takes_off_what_random_addresses_would_give() -> None:
+    spikes = cue(0.1, 8, 100)
+    plain, _ = Dispersion(N, 1000.0, 1.0)(spikes)
+    above, _ = Dispersion(N, 1000.0, 1.0, above_noise=True)(spikes)
+    widest = float(torch.linspace(-1, 1, N).var(unbiased=False))
+    # All but the prior's part loses 1 / widest; before the second spike there is only the prior.
+    n = spikes.sum(2).cumsum(0)
+    torch.testing.assert_close(above[n < 2], plain[n < 2], rtol=1e-3, atol=0)
+    lost = (plain - above)[-1] * widest
+    decay = math.exp(-1 / 1000.0)
+    weights = decay ** torch.arange(99, -1, -1.0)[:, None] * spikes.sum(2)
+    freedom = weights.sum(0) - weights.square().sum(0) / weights.sum(0)
+    torch.testing.assert_close(lost, freedom / (freedom + 1), rtol=1e-3, atol=1e-4)
+    noise = (torch.rand(300, 8, N, generator=torch.Generator().manual_seed(1)) < 0.01).float()
+    assert float(Dispersion(N, 1000.0, 1.0, above_noise=True)(noise)[0][-1].mean()) < 0.1 / widest
+
+
 def test_the_statistic_counts_its_moments_and_evaluations() -> None:
     spikes = {"vision": cue(0.1, 2, 20), "audio": cue(0.3, 2, 20, seed=3)}
     counts = gate().count_operations(spikes).by_path
