@@ -87,6 +87,7 @@ class Counter:
         self._last_synapse: Tensor | None = None
         self._weights: dict[str, dict[Any, int]] = {}
         self._mkldnn = True
+        self._mode: _Dispatch | None = None
 
     def __enter__(self) -> Counter:
         self._names = {module: name for name, module in self.model.named_modules()}
@@ -107,16 +108,11 @@ class Counter:
             after = module.register_forward_hook(self._after, with_kwargs=True)
             self._stack.callback(before.remove)
             self._stack.callback(after.remove)
-        self._stack.enter_context(_Dispatch(self))
         return self
 
     def __exit__(self, *reason: Any) -> None:
-        for frame in reversed(self._frames):
-            frame.show()
+        self._leave()
         self._stack.close()
-        for watch in self._watches:
-            watch.undo()
-        self._frames.clear()
 
     def counts(self, n_samples: int) -> OpCounts:
         """What was counted so far, of so many samples.
@@ -141,13 +137,31 @@ class Counter:
                 paths[name] = replace(paths[name], **routed)
         return OpCounts(paths, n_samples, tuple(self.uncounted), tuple(self.foldable))
 
+    def _leave(self) -> None:
+        """Leave every module that is still running, because it raised."""
+        while self._frames:
+            frame = self._frames.pop()
+            frame.show()
+            if isinstance(frame.module, nn.LSTM):
+                torch._C._set_mkldnn_enabled(self._mkldnn)
+        for watch in self._watches:
+            watch.undo()
+        self._watches.clear()
+        if self._mode is not None:
+            self._mode.__exit__(None, None, None)
+            self._mode = None
+
     # Modules.
 
     def _before(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         name = self._names.get(module)
         if name is None or self._paused:
             return
+        if module is self.model:
+            self._leave()  # what an earlier call that raised has left
         if not self._frames:
+            self._mode = _Dispatch(self)
+            self._mode.__enter__()
             first = next(iter(_tensors_in((args, kwargs))), None)
             self._batch = 1 if first is None else first.shape[self.batch_dim % len(first.shape)]
         modality = next((part for part in name.split(".") if part in self._modalities), "shared")
@@ -176,7 +190,7 @@ class Counter:
     def _after(
         self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any
     ) -> None:
-        if module not in self._names or self._paused or not self._frames:
+        if self._paused or not any(frame.module is module for frame in self._frames):
             return
         while self._frames[-1].module is not module:
             self._frames.pop().show()  # a module that raised, and was caught
@@ -185,6 +199,8 @@ class Counter:
         self._paused = True
         with _disable_current_modes():
             self._finish(frame, args, kwargs, output)
+        if not self._frames:
+            self._leave()
         if isinstance(module, _SYNAPSES):
             self._last_synapse = output if isinstance(output, Tensor) else None
         elif isinstance(module, nn.modules.batchnorm._BatchNorm):
