@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor, nn
 
-from spikefuse.fusion.events import only_rows, steps_of
-from spikefuse.fusion.operator import FusionOperator, Spikes, State
+from spikefuse.encoders import infer_lif, infer_readout
+from spikefuse.fusion.events import one_after_another, only_rows, steps_of
+from spikefuse.fusion.operator import FusionOperator, InferOutput, Spikes, State
 from spikefuse.neurons import LIF, LIFParams
 from spikefuse.neurons.readout import LIReadout
 from spikefuse.spikes import SpikeBatch
@@ -18,6 +19,11 @@ from spikefuse.synapses import EventLinear
 # Spikes of a modality in steps first to last (excluded), given its gate [B] there: what an open
 # sample holds, and nothing of a shut one unless a gradient is wanted.
 Read = Callable[[str, int, int, Tensor], SpikeBatch | Tensor]
+# Parts of a window, gates, membrane and evidence to fused spikes, new membrane and new evidence.
+_Window = Callable[
+    [list[SpikeBatch | Tensor], Tensor, Tensor, Tensor],
+    tuple[SpikeBatch | Tensor, Tensor, Tensor],
+]
 
 
 class EnergyGateFusion(FusionOperator):
@@ -111,6 +117,34 @@ class EnergyGateFusion(FusionOperator):
         gates : Tensor[T, B, M]
         state : dict of Tensor
         """
+        found, gates, after = self._windows(read, n_steps, n_batch, state, self._window)
+        return torch.cat([part for part in found if isinstance(part, Tensor)]), gates, after
+
+    @torch.no_grad()
+    def infer_windows(
+        self, read: Read, n_steps: int, n_batch: int, state: State | None = None
+    ) -> tuple[SpikeBatch, Tensor, State]:
+        """`fuse_windows` without a gradient, synapses and neurons fused; ``read`` gives events."""
+        found, gates, after = self._windows(read, n_steps, n_batch, state, self._infer_window)
+        fused = one_after_another([part for part in found if isinstance(part, SpikeBatch)])
+        return fused, gates, after
+
+    @torch.no_grad()
+    def infer(self, events: Mapping[str, SpikeBatch], state: State | None = None) -> InferOutput:
+        """`forward` on events, synapses and neurons fused."""
+        self.check(events)
+        n_steps, n_batch = events[self.modalities[0]].shape[:2]
+
+        def read(name: str, first: int, last: int, gate: Tensor) -> SpikeBatch | Tensor:
+            return steps_of(events[name], first, last)
+
+        fused, _, after = self.infer_windows(read, n_steps, n_batch, state)
+        return fused, after
+
+    def _windows(
+        self, read: Read, n_steps: int, n_batch: int, state: State | None, window: _Window
+    ) -> tuple[list[SpikeBatch | Tensor], Tensor, State]:
+        """Fused spikes of every window, gates and state."""
         if state is None:
             rest = self.gate_bias.new_zeros(n_batch, len(self.modalities))
             phase_0 = torch.zeros((), dtype=torch.int64)
@@ -118,25 +152,47 @@ class EnergyGateFusion(FusionOperator):
             state = {"evidence": rest, "gate": rest, "phase": phase_0, "hidden": silent}
         phase, gate, evidence = int(state["phase"]), state["gate"], state["evidence"]
         v = state["hidden"]
-        fused: list[Tensor] = []
+        fused: list[SpikeBatch | Tensor] = []
         gates: list[Tensor] = []
         first = 0
         while first < n_steps:
             if phase == 0:
                 gate = spike(self.gate_bias + evidence, self.surrogate)
             last = min(first + self.window_steps - phase, n_steps)
-            currents = [
-                self._branch(name, read(name, first, last, gate[:, m]), gate[:, m])
-                for m, name in enumerate(self.modalities)
-            ]
-            out, v = self.hidden(sum(currents[1:], currents[0]), v)
-            _, evidence = self.gate_evidence(self.gate_synapse(out), evidence)
+            parts = [read(name, first, last, gate[:, m]) for m, name in enumerate(self.modalities)]
+            out, v, evidence = window(parts, gate, v, evidence)
             fused.append(out)
             gates.append(gate.expand(last - first, *gate.shape))
             phase = (phase + last - first) % self.window_steps
             first = last
         after = {"evidence": evidence, "gate": gate, "phase": torch.tensor(phase)}
-        return torch.cat(fused), torch.cat(gates), after | {"hidden": v}
+        return fused, torch.cat(gates), after | {"hidden": v}
+
+    def _window(
+        self, parts: list[SpikeBatch | Tensor], gate: Tensor, v: Tensor, evidence: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Fused spikes of one window, membrane and evidence after it."""
+        currents = [
+            self._branch(name, part, gate[:, m])
+            for m, (name, part) in enumerate(zip(self.modalities, parts, strict=True))
+        ]
+        out, v = self.hidden(sum(currents[1:], currents[0]), v)
+        _, evidence = self.gate_evidence(self.gate_synapse(out), evidence)
+        return out, v, evidence
+
+    def _infer_window(
+        self, parts: list[SpikeBatch | Tensor], gate: Tensor, v: Tensor, evidence: Tensor
+    ) -> tuple[SpikeBatch, Tensor, Tensor]:
+        """`_window` by the fused kernels."""
+        opened = [
+            only_rows(part, gate[:, m].bool().repeat(part.shape[0]))
+            for m, part in enumerate(parts)
+            if isinstance(part, SpikeBatch)
+        ]
+        synapses = [self.fusion_synapses[name] for name in self.modalities]
+        out, v = infer_lif(opened, synapses, self.hidden, v)
+        _, evidence = infer_readout(out, self.gate_synapse, self.gate_evidence, evidence)
+        return out, v, evidence
 
     @torch.no_grad()
     def gates(self, spikes: Spikes, state: State | None = None) -> Tensor:

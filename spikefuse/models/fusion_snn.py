@@ -13,7 +13,6 @@ from spikefuse.encoders import SpikingEncoder, infer_encoder, infer_readout
 from spikefuse.encoders.protocol import check_encoder, freeze, is_frozen
 from spikefuse.fusion import build, option_names, side_by_side
 from spikefuse.fusion.energy_gate import EnergyGateFusion
-from spikefuse.kernels.compaction import compact
 from spikefuse.models.gated_encoders import GatedEncoders
 from spikefuse.models.spec import ModelSpec
 from spikefuse.neurons import LIReadout
@@ -186,8 +185,10 @@ class FusionSNN(nn.Module):
         """Encoded spikes, states of the encoders, fused spikes, state of the operator."""
         before = None if state is None else state.encoders
         fusion_before = None if state is None else state.fusion
-        if self._gated():
-            gated, fused, after = self._windows(inputs, before, fusion_before, events=False)
+        gate = self._gate_before_encoders()
+        if gate is not None:
+            gated = GatedEncoders(dict(self.encoders.items()), inputs, before, events=False)
+            fused, _, after = gate.fuse_windows(gated.read, *_size(inputs), fusion_before)
             return gated.encoded(), gated.state, fused, after
         encoded: dict[str, Tensor] = {}
         encoder_state: dict[str, Any] = {}
@@ -203,9 +204,11 @@ class FusionSNN(nn.Module):
         """As `_fuse`, on events."""
         before = None if state is None else state.encoders
         fusion_before = None if state is None else state.fusion
-        if self._gated():
-            gated, dense, after = self._windows(inputs, before, fusion_before, events=True)
-            return gated.encoded(), gated.state, compact(dense), after
+        gate = self._gate_before_encoders()
+        if gate is not None:
+            gated = GatedEncoders(dict(self.encoders.items()), inputs, before, events=True)
+            events, _, after = gate.infer_windows(gated.read, *_size(inputs), fusion_before)
+            return gated.encoded(), gated.state, events, after
         encoded: dict[str, SpikeBatch] = {}
         encoder_state: dict[str, Any] = {}
         for name, encoder in self.encoders.items():
@@ -214,24 +217,11 @@ class FusionSNN(nn.Module):
         fused, after = self.fusion.infer(encoded or inputs, fusion_before)
         return encoded, encoder_state, fused, after
 
-    def _gated(self) -> bool:
-        """Whether the operator's gates stand before encoders."""
-        return isinstance(self.fusion, EnergyGateFusion) and len(self.encoders) > 0
-
-    def _windows(
-        self,
-        inputs: Mapping[str, SpikeBatch | Tensor],
-        before: Mapping[str, Any] | None,
-        fusion_before: dict[str, Tensor] | None,
-        events: bool,
-    ) -> tuple[GatedEncoders, Tensor, dict[str, Tensor]]:
-        """Encoders and gate, one window after the other."""
-        encoders = dict(self.encoders.items())
-        gated = GatedEncoders(encoders, inputs, before, events)
-        n_steps, n_batch = inputs[self.modalities[0]].shape[:2]
-        fusion: Any = self.fusion
-        fused, _, after = fusion.fuse_windows(gated.read, n_steps, n_batch, fusion_before)
-        return gated, fused, after
+    def _gate_before_encoders(self) -> EnergyGateFusion | None:
+        """The operator, if its gates say whether encoders run."""
+        if isinstance(self.fusion, EnergyGateFusion) and len(self.encoders) > 0:
+            return self.fusion
+        return None
 
     def _check(self, inputs: Mapping[str, SpikeBatch | Tensor]) -> None:
         """Every modality of the spec is there."""
@@ -262,6 +252,12 @@ def _encoders(spec: ModelSpec, given: Mapping[str, nn.Module]) -> dict[str, nn.M
         check_encoder(part.name, encoder)
         encoders[part.name] = freeze(encoder) if part.encoder.frozen else encoder
     return encoders
+
+
+def _size(inputs: Mapping[str, SpikeBatch | Tensor]) -> tuple[int, int]:
+    """Steps and samples."""
+    n_steps, n_batch, _ = next(iter(inputs.values())).shape
+    return n_steps, n_batch
 
 
 def running_mean(scores: Tensor) -> Tensor:
