@@ -29,18 +29,24 @@ SIZES: dict[str, dict[str, Any]] = {
 }
 
 _RATES: list[dict[str, Any]] = [{"rate": 0.02}, {"rate": 0.01}, {"rate": 0.03}]
+_RATES_AND_GAIN: list[dict[str, Any]] = [*_RATES[:2], {"rate": 0.03, "gain": 1.5}]
+# Pairs of spikes against a weak direct drive, which is noise to them.
+_PAIRS = {"gain": 0.3, "pair_gain": 3.0}
+# One delay a neuron: the spikes of an onset arrive together.
+_DELAYS = {"groups": "target", "density": 1.0, "sigma_ms": [6.0, 0.5]}
 
-# Three a operator: learning rates, or that of the first with a knob of its own.
-TRIALS: dict[str, list[dict[str, Any]]] = dict.fromkeys(OPERATORS, _RATES) | {
+# Three a operator. ``rate`` is the peak learning rate, ``delay_rate_ms`` that of learned delays.
+TRIALS: dict[str, list[dict[str, Any]]] = dict.fromkeys(OPERATORS, _RATES_AND_GAIN) | {
+    "late": _RATES,
     "cross_synapse": [
-        {"rate": 0.02, "start_ms": 8.0, "sigma_ms": [6.0, 0.5], "density": 1.0},
-        {"rate": 0.02, "start_ms": 64.0, "sigma_ms": [6.0, 0.5], "density": 1.0},
-        {"rate": 0.03, "start_ms": 8.0, "sigma_ms": [6.0, 0.5], "density": 1.0},
+        {"rate": 0.03, "start_ms": 64.0} | _DELAYS,
+        {"rate": 0.03, "start_ms": 16.0} | _DELAYS,
+        {"rate": 0.02, "start_ms": 64.0, "gain": 1.5, "cross_gain": 1.5} | _DELAYS,
     ],
     "coincidence": [
-        {"rate": 0.02},
-        {"rate": 0.03},
-        {"rate": 0.02, "saturating": True},
+        {"rate": 0.03} | _PAIRS,
+        {"rate": 0.02} | _PAIRS,
+        {"rate": 0.02, "saturating": True} | _PAIRS,
     ],
 }
 

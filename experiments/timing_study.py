@@ -38,27 +38,29 @@ class TimingProtocol:
 
     Parameters
     ----------
-    steps : int
-        Updates on S1 to S3.
-    cue_steps : int
-        Updates on exclusive or and its redundant variant, which are easy.
+    s1_steps, s2_steps, s3_steps, cue_steps : int
+        Updates on each offset of S1, on S2, on S3, and on exclusive or and its redundant variant.
     batch : int
         Fresh samples of an update.
     delay_rate_ms : float
-        Peak learning rate of learned delays, which Adam moves by about as much an update.
+        Peak learning rate of learned delays, which Adam moves by about as much an update; an
+        operator's trial may have its own.
     clip : float
         Bound of the gradient's norm.
     """
 
-    steps: int = 500
-    cue_steps: int = 300
+    s1_steps: int = 600
+    s2_steps: int = 300
+    s3_steps: int = 400
+    cue_steps: int = 200
     batch: int = 64
-    delay_rate_ms: float = 0.3
+    delay_rate_ms: float = 0.1
     clip: float = 5.0
 
     def steps_of(self, task: str) -> int:
         """Updates on a task."""
-        return self.cue_steps if task in ("xor", "redundant") else self.steps
+        by_scene = {"s1": self.s1_steps, "s2": self.s2_steps, "s3": self.s3_steps}
+        return by_scene.get(task[:2], self.cue_steps)
 
 
 def train(p: TimingProtocol, task: TimingTask, operator: str, trial: int, seed: int) -> Row:
@@ -77,9 +79,10 @@ def train(p: TimingProtocol, task: TimingTask, operator: str, trial: int, seed: 
     torch.manual_seed(seed)
     options = dict(TRIALS[operator][trial])
     rate = options.pop("rate")
+    delay_rate_ms = options.pop("delay_rate_ms", p.delay_rate_ms)
     net = TimingNet(operator, task.scene.modalities, task.scene.n_classes, **options)
     started = time.process_time()
-    _fit(p, task, net, seed, rate)
+    _fit(p, task, net, seed, rate, delay_rate_ms)
     seconds = time.process_time() - started
     net.eval()
     test = share_right(net, task.test)
@@ -104,14 +107,21 @@ def train(p: TimingProtocol, task: TimingTask, operator: str, trial: int, seed: 
     }
 
 
-def _fit(p: TimingProtocol, task: TimingTask, net: TimingNet, seed: int, rate: float) -> None:
+def _fit(
+    p: TimingProtocol,
+    task: TimingTask,
+    net: TimingNet,
+    seed: int,
+    rate: float,
+    delay_rate_ms: float,
+) -> None:
     """Adam with one cycle of the learning rate, cross-entropy, fresh samples every update."""
     delays = [w for k, w in net.named_parameters() if k.endswith("delay")]
     others = [w for k, w in net.named_parameters() if not k.endswith("delay")]
     groups, peaks = [{"params": others}], [rate]
     if delays:
         groups.append({"params": delays})
-        peaks.append(p.delay_rate_ms / DELAY_UNIT_MS)
+        peaks.append(delay_rate_ms / DELAY_UNIT_MS)
     steps = p.steps_of(task.name)
     optimiser = torch.optim.Adam(groups, lr=rate)
     cycle = torch.optim.lr_scheduler.OneCycleLR(optimiser, peaks, steps, pct_start=0.1)
@@ -223,10 +233,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--tasks", nargs="+", default=TASKS, choices=TASKS)
     parser.add_argument("--operators", nargs="+", default=list(OPERATORS), choices=list(OPERATORS))
     parser.add_argument("--seeds", type=int, default=3, help="training seeds")
+    parser.add_argument(
+        "--tables-only", action="store_true", help="train nothing: tables of the runs in the file"
+    )
     chosen = parser.parse_args(arguments)
     torch.set_num_threads(1)
     study = Study(chosen.json, TimingProtocol(), chosen.seeds)
-    study.complete(chosen.tasks, chosen.operators)
+    if not chosen.tables_only:
+        study.complete(chosen.tasks, chosen.operators)
     found = tables(study.reported())
     print("\n\n".join(found.values()))
     if chosen.document is not None:

@@ -16,7 +16,7 @@ N_IN = {"vision": 3, "audio": 2}
 
 
 def _options(operator: str, trial: int = 0) -> dict[str, object]:
-    return {k: v for k, v in TRIALS[operator][trial].items() if k != "rate"}
+    return {k: v for k, v in TRIALS[operator][trial].items() if not k.endswith(("rate", "rate_ms"))}
 
 
 def _events(seed: int = 0, n_steps: int = 40) -> dict[str, SpikeBatch]:

@@ -13,12 +13,12 @@ from scipy.stats import ttest_1samp
 import experiments.timing_study as timing_study
 from experiments.timing_nets import TRIALS
 from experiments.timing_report import WHY, not_done, seed_interval, tables
-from experiments.timing_study import Study, TimingProtocol, chosen_trial, train
+from experiments.timing_study import Study, TimingProtocol, chosen_trial, main, train
 from experiments.timing_tasks import TimingTask
 from spikefuse.fusion import OPERATORS
 from spikefuse.pages import write_tables
 
-QUICK = TimingProtocol(steps=2, cue_steps=2, batch=8)
+QUICK = TimingProtocol(s1_steps=2, cue_steps=2, batch=8)
 
 
 def _row(task: str, trial: int, seed: int, **changes: Any) -> dict[str, Any]:
@@ -95,7 +95,7 @@ def test_runs_in_the_file_are_not_repeated(
     assert len(calls) == 5
     assert [(row["trial"], row["seed"]) for row in study.reported()] == [(2, 0), (2, 1), (2, 2)]
     # Another protocol starts afresh and leaves the lines alone.
-    Study(study.path, TimingProtocol(steps=3), n_seeds=1).complete(["xor"], ["concat"])
+    Study(study.path, TimingProtocol(s1_steps=3), n_seeds=1).complete(["xor"], ["concat"])
     assert len(study.path.read_text().splitlines()) == len(calls) == 8
     assert len(study.rows()) == 5
 
@@ -123,6 +123,17 @@ def test_tables_hold_the_mean_and_its_interval_and_go_into_a_page(tmp_path: Path
     page.write_text("".join(f"<!-- {name} -->\n<!-- /{name} -->\n" for name in found))
     write_tables(page, found)
     assert all(table in page.read_text() for table in found.values())
+
+
+def test_tables_of_runs_that_are_there_need_no_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(timing_study, "train", lambda *_: pytest.fail("trained"))
+    path = tmp_path / "rows.jsonl"
+    row = _row("s2", 0, 0, protocol=asdict(TimingProtocol()), test=0.8125)
+    path.write_text(json.dumps(row) + "\n")
+    main(["--json", str(path), "--tables-only"])
+    assert "| `concat` | 0.812 ± 0.000 |" in capsys.readouterr().out
 
 
 def test_every_operator_has_its_reason() -> None:
