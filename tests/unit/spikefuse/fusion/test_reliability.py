@@ -22,7 +22,7 @@ CONDITIONS = P.deviations_deg
 
 
 @pytest.mark.parametrize("deviations", CONDITIONS[:3], ids=str)
-def test_weights_of_s4_follow_the_rule_within_a_tenth(deviations) -> None:
+def test_weights_of_s4_follow_the_rule_within_a_tenth(deviations: tuple[float, float]) -> None:
     found = weigh(P, deviations)
     assert found.rule == pytest.approx(
         deviations[1] ** 2 / (deviations[0] ** 2 + deviations[1] ** 2), rel=0.05
