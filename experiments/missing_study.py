@@ -41,7 +41,7 @@ class MissingProtocol:
     operators : tuple of str
     """
 
-    dropouts: tuple[float, ...] = (0.5, 0.8)
+    dropouts: tuple[float, ...] = (0.5,)
     auxiliary: float = 0.5
     epochs: int = 20
     seeds: tuple[int, ...] = (0, 1, 2)
@@ -127,10 +127,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--json", type=Path, required=True, help="results, one line each")
     parser.add_argument("--document", type=Path, help="page whose table is replaced")
+    parser.add_argument("--dropout", type=float, nargs="+", help="shares of modality dropout")
     chosen = parser.parse_args(arguments)
     torch.set_num_threads(1)
     base = load_config("demo")
-    text = table(study(MissingProtocol(), chosen.json, load_data(base.data), base))
+    protocol = MissingProtocol()
+    if chosen.dropout:
+        protocol = replace(protocol, dropouts=tuple(chosen.dropout))
+    text = table(study(protocol, chosen.json, load_data(base.data), base))
     print(text)
     if chosen.document is not None:
         write_tables(chosen.document, {MARK: text})
