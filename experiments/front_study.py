@@ -8,6 +8,7 @@ again.
 from __future__ import annotations
 
 import argparse
+import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,7 +17,7 @@ from typing import Any
 
 import torch
 
-from analysis.style import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION, house_style
+from analysis.style import BLUE, VERMILION, house_style
 from experiments.config import Config, load_config
 from experiments.data import PairedData, load_data
 from experiments.missing import accuracy_without
@@ -28,8 +29,9 @@ MARK = "accuracy-operations front"
 # A cheaper model is chosen if it loses no more than this on validation, in points.
 ALLOWED_LOSS = 2.0
 SPIKES_ALONE = ", spikes alone"
-_COLORS = (BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, GREY)
-_SHAPES = ("o", "s")
+LIGHT = "#CCCCCC"
+_COLUMNS = 4
+_TICKS = (20, 50, 100, 200, 500, 1000, 2000)
 
 
 @dataclass(frozen=True)
@@ -142,36 +144,43 @@ def table(rows: Sequence[Row]) -> str:
 
 
 def draw(rows: Sequence[Row], path: Path) -> None:
-    """Test accuracy against operations, one line per operator."""
+    """Test accuracy against operations: a panel per operator, the others' points behind it."""
     from matplotlib.figure import Figure
 
     operators = list(dict.fromkeys(r["operator"] for r in rows))
+    lines = {name: _line(rows, name) for name in operators}
+    n_rows = -(-len(operators) // _COLUMNS)
     with house_style():
-        figure: Any = Figure(figsize=(7.0, 4.4), layout="constrained")
-        axes = figure.subplots()
-        for i, name in enumerate(operators):
-            found = points(rows, name, "test")
-            cost, right = zip(*(found[w] for w in sorted(found)), strict=True)
-            axes.plot(
-                [c / 1e3 for c in cost],
-                [100 * a for a in right],
-                color=_COLORS[i % len(_COLORS)],
-                marker=_SHAPES[i // len(_COLORS)],
-                linestyle="-" if i < len(_COLORS) else "--",
-                markersize=4.0,
-                linewidth=1.2,
-                label=name,
-            )
-        axes.set_xscale("log")
-        ticks = [v for v in (10, 20, 50, 100, 200, 500, 1000, 2000) if _within(v, axes.get_xlim())]
-        axes.set_xticks(ticks, [f"{v:g}" for v in ticks])
-        axes.minorticks_off()
-        axes.set_xlabel("synaptic operations per sample (thousands)")
-        axes.set_ylabel("test accuracy (%)")
-        axes.set_title("Each line: one operator as an operation gets dearer (right to left)")
-        figure.legend(loc="outside right upper")
+        figure: Any = Figure(figsize=(8.0, 0.6 + 1.7 * n_rows), layout="constrained")
+        panels = figure.subplots(n_rows, _COLUMNS, sharex=True, sharey=True, squeeze=False).flat
+        for axes, name in zip(panels, operators, strict=False):
+            for other in lines.values():
+                axes.plot(*other, color=LIGHT, marker=".", markersize=3.0, linewidth=0.6)
+            axes.plot(*lines[name], color=BLUE, marker="o", markersize=3.5, linewidth=1.2)
+            free = tuple(values[0] for values in lines[name])
+            axes.plot(*free, color=VERMILION, marker="o", markersize=4.5)
+            axes.set_title(name)
+            axes.set_xscale("log")
+            axes.tick_params(labelbottom=True)
+        for axes in list(panels)[len(operators) :]:
+            axes.set_visible(False)
+        ticks = [v for v in _TICKS if _within(v, figure.axes[0].get_xlim())]
+        figure.axes[0].set_xticks(ticks, [f"{v:g}" for v in ticks])
+        for axes in figure.axes:
+            axes.minorticks_off()
+        figure.supxlabel("synaptic operations per sample (thousands); red: an operation is free")
+        figure.supylabel("test accuracy (%)")
         path.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(path, dpi=150, metadata={"Software": None})
+
+
+def _line(rows: Sequence[Row], operator: str) -> tuple[list[float], list[float]]:
+    """Thousands of operations and percent by rising weight."""
+    found = points(rows, operator, "test")
+    return (
+        [found[w][0] / 1e3 for w in sorted(found)],
+        [100 * found[w][1] for w in sorted(found)],
+    )
 
 
 def _within(value: float, limits: tuple[float, float]) -> bool:
@@ -190,10 +199,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     rows = study(FrontProtocol(), chosen.json, load_data(base.data), base)
     text = table(rows)
     print(text)
-    if chosen.document is not None:
-        write_tables(chosen.document, {MARK: text})
     if chosen.figure is not None:
         draw(rows, chosen.figure)
+    if chosen.document is not None:
+        if chosen.figure is not None:
+            link = os.path.relpath(chosen.figure, chosen.document.parent)
+            text += f"\n\n![Test accuracy against synaptic operations]({Path(link).as_posix()})"
+        write_tables(chosen.document, {MARK: text})
 
 
 if __name__ == "__main__":

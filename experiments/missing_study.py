@@ -50,12 +50,12 @@ class MissingProtocol:
 
 def study(p: MissingProtocol, path: Path, data: PairedData, base: Config) -> list[Row]:
     """Rows of every model and seed; accuracies with both modalities and with each absent."""
-    alone = [{"model": f"snn_{m}", "dropout": 0.0} for m in data.sensor_sizes]
-    plain = [{"model": "concat", "dropout": 0.0}]
-    fused = [{"model": name, "dropout": d} for name in p.operators for d in p.dropouts]
+    alone: list[Row] = [{"model": f"snn_{m}", "dropout": 0.0} for m in data.sensor_sizes]
+    plain: list[Row] = [{"model": "concat", "dropout": 0.0}]
+    fused: list[Row] = [{"model": name, "dropout": d} for name in p.operators for d in p.dropouts]
     wanted = [
         {**model, "seed": seed, "epochs": p.epochs, "auxiliary": _auxiliary(p, model)}
-        for model in sorted([*alone, *plain, *fused], key=lambda m: float(m["dropout"]))
+        for model in sorted([*alone, *plain, *fused], key=lambda m: m["dropout"])
         for seed in p.seeds
     ]
 
