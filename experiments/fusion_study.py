@@ -170,11 +170,11 @@ def conclusion(rows: Sequence[Row]) -> str:
         raise ValueError("rows must hold an operator, got none")
     low, high = (100 * end for end in found.interval)
     return (
-        f"Chosen on validation: `{chosen.name}` (accuracy {chosen.validation:.3f} there). On the "
-        f"test pairs it differs from the log-opinion pool by {100 * found.difference:+.1f} points "
-        f"[{low:+.1f}, {high:+.1f}]: **{found.verdict}** at a margin of {100 * MARGIN:g} points "
-        f"(p = {found.p_value:.4f} after Holm over {sum(r.comparison is not None for r in rows)} "
-        "operators)."
+        f"{len(chosen.by_cell)} cells. Chosen on validation: `{chosen.name}` (accuracy "
+        f"{chosen.validation:.3f} there). On the test pairs it differs from the log-opinion pool "
+        f"by {100 * found.difference:+.1f} points [{low:+.1f}, {high:+.1f}]: **{found.verdict}** "
+        f"at a margin of {100 * MARGIN:g} points (p = {found.p_value:.4f} after Holm over "
+        f"{sum(row.comparison is not None for row in rows)} operators)."
     )
 
 
