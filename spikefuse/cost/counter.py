@@ -92,6 +92,8 @@ class Counter:
     def __enter__(self) -> Counter:
         self._names = {module: name for name, module in self.model.named_modules()}
         self._foreign = {m: foreign_neuron(m) for m in self._names}
+        self._ruled = {m for m in self._names if has_rule(m)}
+        self._leaves = {m for m in self._names if next(m.children(), None) is None}
         # A layer with a rule of its own may be dense; layers that work on spikes are time-major.
         self._spiking = any(
             (has_rule(m) and getattr(m, "batch_dim", 0) == 1) or self._foreign[m] is not None
@@ -148,7 +150,7 @@ class Counter:
             watch.undo()
         self._watches.clear()
         if self._mode is not None:
-            self._mode.__exit__(None, None, None)
+            self._mode.__exit__(None, None, None)  # type: ignore[no-untyped-call]
             self._mode = None
 
     # Modules.
@@ -161,16 +163,16 @@ class Counter:
             self._leave()  # what an earlier call that raised has left
         if not self._frames:
             self._mode = _Dispatch(self)
-            self._mode.__enter__()
+            self._mode.__enter__()  # type: ignore[no-untyped-call]
             first = next(iter(_tensors_in((args, kwargs))), None)
             self._batch = 1 if first is None else first.shape[self.batch_dim % len(first.shape)]
         modality = next((part for part in name.split(".") if part in self._modalities), "shared")
         setting = Setting(self._reading(name), self._works_per_spike(name), self._batch, modality)
         frame = _Frame(module, name or type(module).__name__, setting)
-        if next(module.children(), None) is None:
+        if module in self._leaves:
             frame.made = set()
         self._frames.append(frame)
-        if _is_constant_work(name) or isinstance(module, _FREE) or has_rule(module):
+        if module in self._ruled or isinstance(module, _FREE) or _is_constant_work(name):
             frame.covered = True
             if frame.made is not None:  # nothing in it to be seen: leave it its full speed
                 frame.unseen = _disable_current_modes()
@@ -195,10 +197,19 @@ class Counter:
         while self._frames[-1].module is not module:
             self._frames.pop().show()  # a module that raised, and was caught
         frame = self._frames[-1]
-        frame.show()
         self._paused = True
-        with _disable_current_modes():
-            self._finish(frame, args, kwargs, output)
+        try:
+            if frame.unseen is None and (frame.covered or frame.watch is not None):
+                with _disable_current_modes():
+                    self._finish(frame, args, kwargs, output)
+            else:
+                self._finish(frame, args, kwargs, output)
+        finally:
+            self._paused = False
+            frame.show()
+            self._frames.pop()
+            if isinstance(module, nn.LSTM):
+                torch._C._set_mkldnn_enabled(self._mkldnn)
         if not self._frames:
             self._leave()
         if isinstance(module, _SYNAPSES):
@@ -213,24 +224,18 @@ class Counter:
     ) -> None:
         """Count a call that ended by the rule of its module, if it has one."""
         module = frame.module
-        try:
-            if has_rule(module):
-                found = paths_of(module, frame.name, args, output, frame.setting.modality)
-                self._add_all(frame.name, found)
-                if self.placement is not None:
-                    for suffix, traffic in traffic_of(module, args, output).items():
-                        self._note_traffic(frame.name + suffix, traffic)
-            elif frame.watch is not None:
-                self._add_all(frame.name, frame.watch.done(output))
-                frame.watch.undo()
-                self._watches.remove(frame.watch)
-            elif not frame.covered:
-                self._check_seen(frame, args, kwargs, output)
-        finally:
-            self._paused = False
-            self._frames.pop()
-            if isinstance(module, nn.LSTM):
-                torch._C._set_mkldnn_enabled(self._mkldnn)
+        if module in self._ruled:
+            found = paths_of(module, frame.name, args, output, frame.setting.modality)
+            self._add_all(frame.name, found)
+            if self.placement is not None:
+                for suffix, traffic in traffic_of(module, args, output).items():
+                    self._note_traffic(frame.name + suffix, traffic)
+        elif frame.watch is not None:
+            self._add_all(frame.name, frame.watch.done(output))
+            frame.watch.undo()
+            self._watches.remove(frame.watch)
+        elif not frame.covered:
+            self._check_seen(frame, args, kwargs, output)
 
     def _check_seen(
         self, frame: _Frame, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any

@@ -9,6 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from spikefuse.kernels.tally import tally
 from spikefuse.spikes import SpikeBatch
 
 Spikes = Tensor | SpikeBatch
@@ -71,7 +72,7 @@ def messages_of(spikes: Spikes) -> Messages:
         split = _split(spikes.value.detach().double())
         whole, graded, negative = (torch.bincount(index, weights=s, minlength=n) for s in split)
         return Messages(whole, graded, negative)
-    return messages_in(spikes, (0, 1), "events")
+    return Messages(*tally(spikes.reshape(-1, n)))
 
 
 def messages_in(x: Tensor, over: tuple[int, ...], read_as: ReadAs) -> Messages:

@@ -22,7 +22,7 @@ def count_neurons(
     """Updates of a layer, one per neuron and step, and its recurrent synapses as a path apart."""
     current: Tensor = args[0].detach()
     words = 2 if isinstance(layer, CubaLIF | ALIF) else 1
-    fired = 0 if isinstance(layer, LIReadout) else int(output[0].detach().sum())
+    fired = 0 if isinstance(layer, LIReadout) else int(output[0].detach().sum(dtype=torch.float64))
     state = args[1] if len(args) > 1 else None
     if isinstance(layer, LIReadout) or layer.recurrent_weight is None:
         active = _active_from(layer, current, output[0].detach(), state)

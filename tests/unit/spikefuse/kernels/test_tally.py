@@ -1,0 +1,40 @@
+"""Messages per column, against the reference and a walk over the cells."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spikefuse.kernels.tally import tally, tally_ref
+
+VALUES = st.sampled_from([0.0, 1.0, -1.0, 2.0, -3.0, 0.5, 0.99999994, 1e-30, 16777216.0])
+
+
+@given(st.integers(0, 6), st.integers(1, 5), st.data())
+def test_columns_equal_a_walk_and_the_reference(n_rows: int, n: int, data: st.DataObject) -> None:
+    cells = data.draw(st.lists(VALUES, min_size=n_rows * n, max_size=n_rows * n))
+    x = torch.tensor(cells, dtype=torch.float32).reshape(n_rows, n)
+    found = tally(x, backend="numba")
+    for one, other in zip(found, tally_ref(x), strict=True):
+        assert torch.equal(one, other)
+    column = [float(v) for v in x[:, 0]]
+    assert float(found[0][0]) == sum(abs(v) for v in column if v == round(v))
+    assert float(found[1][0]) == sum(v != round(v) for v in column)
+    assert float(found[2][0]) == -sum(v for v in column if v == round(v) and v < 0)
+
+
+def test_infinities_and_nans_are_graded_and_many_rows_add_up() -> None:
+    x = torch.tensor([[float("inf"), float("nan"), 1.0]]).repeat(5000, 1)
+    for backend in ("numba", "reference"):
+        whole, graded, negative = tally(x, backend=backend)
+        assert whole.tolist() == [0, 0, 5000]
+        assert graded.tolist() == [5000, 5000, 0]
+        assert not negative.any()
+    ones = torch.ones(9001, 2)
+    assert tally(ones)[0].tolist() == [9001, 9001]
+    assert tally(ones.double())[0].tolist() == [9001, 9001]
+
+
+def test_it_reads_matrices() -> None:
+    with pytest.raises(ValueError, match=r"x must be \[R, N\], got shape \(2, 2, 2\)"):
+        tally(torch.ones(2, 2, 2))
