@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from experiments.timing_nets import TRIALS
 from experiments.timing_tasks import TASKS
 from spikefuse.fusion import OPERATORS
 from spikefuse.pages import markdown_table
@@ -82,16 +83,18 @@ def fraction_table(rows: Sequence[Row], names: Sequence[str], tasks: Sequence[st
 
 
 def cost_table(rows: Sequence[Row], names: Sequence[str]) -> str:
-    """Parameters, operations and training time on one task of each length."""
+    """Most parameters on any task; operations and training time on two tasks."""
     heads = ["", "parameters"]
     for task in _COUNTED_ON:
         heads += [f"{task}: accumulates", "multiplications", "neuron updates", "CPU s"]
     lines = []
     for name in names:
-        line = [f"`{name}`", f"{_mean(rows, _COUNTED_ON[0], name, 'parameters'):,.0f}"]
+        of_name = [row for row in rows if row["operator"] == name]
+        line = [f"`{name}`", f"{max(row['parameters'] for row in of_name):,}"]
         for task in _COUNTED_ON:
             for field in ("accumulates", "multiplications", "updates", "cpu_s"):
-                line.append(f"{_mean(rows, task, name, field):,.0f}")
+                mean = _mean(rows, task, name, field)
+                line.append("" if np.isnan(mean) else f"{mean:,.0f}")
         lines.append(line)
     return markdown_table(heads, lines)
 
@@ -105,16 +108,14 @@ def limit_table(rows: Sequence[Row], names: Sequence[str]) -> str:
 
 
 def trial_table(rows: Sequence[Row], names: Sequence[str], tasks: Sequence[str]) -> str:
-    """Options of the chosen trials."""
+    """Options of every trial, and the number of the one chosen on each task."""
+    heads = ["", "trial 1", "trial 2", "trial 3", *tasks]
     lines = []
     for name in names:
-        line = [f"`{name}`"]
-        for task in tasks:
-            of_task = _cell(rows, task, [name])
-            options = of_task[0]["options"] if of_task else {}
-            line.append(", ".join(f"{key} {value}" for key, value in options.items()))
-        lines.append(line)
-    return markdown_table(["", *tasks], lines)
+        trials = [", ".join(f"{k} {v}" for k, v in options.items()) for options in TRIALS[name]]
+        chosen = [{row["trial"] + 1 for row in _cell(rows, task, [name])} for task in tasks]
+        lines.append([f"`{name}`", *trials, *(", ".join(map(str, found)) for found in chosen)])
+    return markdown_table(heads, lines)
 
 
 def not_done(rows: Sequence[Row], name: str) -> list[str]:
