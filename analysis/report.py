@@ -14,6 +14,7 @@ from analysis.style import format_pj, model_name
 from analysis.tables import (
     calibration_table,
     energy_table,
+    ranges_table,
     ratio_table,
     results_table,
     summary_rows,
@@ -31,6 +32,15 @@ FIGURES = (
         "The same modelled dynamic energy by action, digital front ends included.",
     ),
     ("energy_totals", "The three modelled totals per sample on a logarithmic axis."),
+    (
+        "break_even",
+        "Modelled dynamic energy over the spiking model's activity; crosses mark where the dense "
+        "twin needs as much.",
+    ),
+    (
+        "tornado",
+        "What one constant at either end of its range does to the ratio, the others nominal.",
+    ),
     ("anytime", "Test accuracy of the answer after each time of stimulus."),
     (
         "calibration",
@@ -97,6 +107,7 @@ def _view(run: RunRecord) -> dict[str, Any]:
         "results": results_table(result),
         "energy": energy_table(result),
         "ratios": ratio_table(result),
+        "ranges": ranges_table(result),
         "calibration": calibration_table(result),
         "sentences": sentences(run),
         "few_seeds": len(result["seeds"]) < SEEDS_FOR_A_VERDICT,

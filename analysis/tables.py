@@ -187,6 +187,45 @@ def ratio_table(result: Mapping[str, Any]) -> Table:
     )
 
 
+def ranges_table(result: Mapping[str, Any]) -> Table:
+    """dense / SNN over draws of the constants, and the activity at which both need the same."""
+    rows: list[tuple[str, ...]] = []
+    for profile, entries in result.get("energy_ranges", {}).items():
+        for reuse, entry in entries.items():
+            if "reason" in entry:
+                rows.append((profile, reuse, *["n/a"] * 4, entry["reason"]))
+                continue
+            line = entry["break_even"]
+            crossing = line["verdict"] if line["spikes"] is None else f"{line['spikes']:.2f}"
+            rows.append(
+                (
+                    profile,
+                    reuse,
+                    _spread(entry["dynamic"]),
+                    f"{entry['dynamic']['share_snn_wins']:.0%}",
+                    _spread(entry["with_sensors"]),
+                    f"{crossing} (counted: {line['measured']:.2f})",
+                    "",
+                )
+            )
+    header = (
+        "profile",
+        "dense reuse",
+        "dense / SNN, dynamic [5 to 95 %]",
+        "draws in which the SNN needs less",
+        "dense / SNN with static and sensors [5 to 95 %]",
+        "break-even, spikes per neuron",
+        "why not",
+    )
+    table = Table("How far the modelled ratio depends on the constants", header, tuple(rows))
+    return table if any(row[-1] for row in rows) else _without_last_column(table)
+
+
+def _spread(found: Mapping[str, Any]) -> str:
+    """Median and quantiles of a ratio."""
+    return f"{found['median']:.2f} [{found['low']:.2f}, {found['high']:.2f}]"
+
+
 def who_needs_less(ratio: float | None) -> str:
     """Words for a ratio dense / SNN; within one percent nobody does."""
     if ratio is None:

@@ -12,7 +12,8 @@ from analysis.calibration import at_temperature, describe_calibration
 from analysis.stats import cluster_interval
 from experiments.config import Config
 from experiments.data import PairedData
-from experiments.evaluate import Evaluation, describe_energy, describe_latency
+from experiments.energy_comparison import compare_energy
+from experiments.evaluate import Evaluation, describe_energy, describe_latency, sensor_names
 from experiments.learners import Learner
 from experiments.scores import FinalScores
 from spikefuse.cost.energy import ratio
@@ -56,6 +57,7 @@ def build_result(
         "models": models,
         "comparison": _compare(models),
         "ratios": _ratios(models, config),
+        "energy_ranges": _energy_ranges(learners, evaluations, config),
         "environment": dict(environment),
     }
 
@@ -200,6 +202,19 @@ def _ratios(models: Mapping[str, Any], config: Config) -> dict[str, Any]:
         "stimulus_time": ratio(same["dense_ms"], same["snn_ms"])
     }
     return ratios
+
+
+def _energy_ranges(
+    learners: Mapping[str, Learner],
+    evaluations: Mapping[str, Sequence[Evaluation]],
+    config: Config,
+) -> dict[str, Any]:
+    """Ranges and break-even of dense against spiking energy; empty without both models."""
+    if "dense" not in evaluations or "snn" not in evaluations:
+        return {}
+    snn, dense = (OpCounts.concat(e.counts for e in evaluations[n]) for n in ("snn", "dense"))
+    sensors = sensor_names(learners["snn"].modalities, config.cost)
+    return compare_energy(snn, dense, config, list(sensors.values()))
 
 
 def _compare(models: Mapping[str, Any]) -> dict[str, Any]:

@@ -273,7 +273,7 @@ def test_resume_after_a_kill_gives_the_same_weights(run: Path, recordings: Path,
         (["evaluate", "missing"], 2, "must be a run directory"),
         (["train", "--resume", "missing"], 2, "must be a run directory"),
         (["train", "--resume", "a", "--out", "b"], 2, "--resume must stand without"),
-        (["profiles", "loihi"], 2, "nearest: 'loihi1_davies2018'"),
+        (["profiles", "loihi"], 2, "nearest: 'loihi1_nahuku'"),
         (["nonsense"], 2, "nonsense"),
     ],
 )

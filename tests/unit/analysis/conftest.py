@@ -93,6 +93,33 @@ def _model(name: str, accuracies: list[float], scale: float) -> dict[str, Any]:
     }
 
 
+def _ranges(nominal: float, spikes: float | None, verdict: str) -> dict[str, Any]:
+    """Ranges and break-even of one profile and reuse."""
+    found = {
+        "nominal": nominal,
+        "median": nominal * 1.01,
+        "low": nominal * 0.7,
+        "high": nominal * 1.4,
+        "share_snn_wins": 0.25,
+        "n_draws": 100,
+        "spread": 1.5,
+        "tornado": [
+            {"profile": "p", "constant": "e_add", "low": 0.8, "high": 1.3, "assumed": True},
+            {"profile": "p", "constant": "e_mul", "low": 1.1, "high": 1.0, "assumed": False},
+        ],
+    }
+    line = {
+        "verdict": verdict,
+        "spikes": spikes,
+        "measured": 2.0,
+        "most_spikes": 20.0,
+        "fixed_pj": 1000.0,
+        "per_spike_pj": 500.0,
+        "dense_pj": 1000.0 + 500.0 * (spikes or 0.0),
+    }
+    return {"dynamic": found, "with_sensors": found, "break_even": line}
+
+
 def make_result(n_seeds: int = 1) -> dict[str, Any]:
     """A result of four models; the dense twin is a little more accurate and needs more energy."""
     by_model = {"snn": 0.90, "dense": 0.92, "snn_vision": 0.80, "snn_audio": 0.75}
@@ -133,6 +160,13 @@ def make_result(n_seeds: int = 1) -> dict[str, Any]:
                 "by_seed": [True] * n_seeds,
                 "margin_by_seed": [0.10] * n_seeds,
             },
+        },
+        "energy_ranges": {
+            FP32: {
+                "ideal": _ranges(0.9, 1.5, "below"),
+                "none": _ranges(2.0, None, "always"),
+            },
+            LOIHI: {"ideal": {"reason": "prices event-driven layers only"}},
         },
         "ratios": {
             "dynamic_pj": {FP32: 1.25, LOIHI: None},

@@ -10,7 +10,16 @@ from analysis.figures import draw_anytime, make_figures
 from analysis.raster_figure import draw_raster
 from analysis.records import load_run
 
-NAMES = ("raster", "energy", "energy_actions", "energy_totals", "anytime", "calibration")
+NAMES = (
+    "raster",
+    "energy",
+    "energy_actions",
+    "energy_totals",
+    "break_even",
+    "tornado",
+    "anytime",
+    "calibration",
+)
 
 
 def columns(path) -> dict[str, list[str]]:
@@ -29,7 +38,8 @@ def test_every_figure_is_written_three_ways(drawn_run) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_an_svg_says_what_its_axes_are(drawn_run, name) -> None:
     text = (drawn_run / "figures" / f"{name}.svg").read_text()
-    assert ("modelled" in text) == name.startswith("energy")
+    modelled = name.startswith("energy") or name in ("break_even", "tornado")
+    assert ("modelled" in text) == modelled
     if name in ("raster", "anytime"):
         assert "(ms)" in text
         assert "synthetic speech" in text
@@ -124,3 +134,18 @@ def test_calibration_data_are_the_scores_of_the_run(drawn_run) -> None:
     before = [row for row in rows if row[:2] == ("snn", "reliability before")]
     assert before
     assert all(int(row[4]) >= 5 for row in before)
+
+
+def test_break_even_and_tornado_hold_what_the_result_says(drawn_run) -> None:
+    lines = columns(drawn_run / "figures" / "break_even.csv")
+    assert set(lines["profile"]) == {"horowitz_45nm_fp32"}
+    assert {"snn", "dense, ideal", "dense, none"} == set(lines["curve"])
+    bars = columns(drawn_run / "figures" / "tornado.csv")
+    assert set(bars["constant"]) == {"e_add", "e_mul"}
+    assert set(bars["assumed"]) == {"True", "False"}
+
+
+def test_without_a_price_on_both_sides_no_range_is_drawn(result, write) -> None:
+    result["energy_ranges"] = {"loihi1_davies2018": {"ideal": {"reason": "dense"}}}
+    drawn = {path.stem for path in make_figures(write(result))}
+    assert not drawn & {"break_even", "tornado"}

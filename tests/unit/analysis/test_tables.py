@@ -9,6 +9,7 @@ from analysis.style import format_pj
 from analysis.tables import (
     Table,
     energy_table,
+    ranges_table,
     ratio_table,
     results_table,
     summary_rows,
@@ -91,6 +92,17 @@ def test_ratios_name_the_winner(result) -> None:
     assert rows[(FP32, "+ sensors")] == ("1.000", "about equal (within 1 %)")
     assert rows[(LOIHI, "dynamic")] == ("n/a", "not priced on both sides")
     assert who_needs_less(0.5) == "dense twin"
+
+
+def test_ranges_say_how_sure_a_ratio_is_and_why_there_is_none(result) -> None:
+    ideal, none, loihi = ranges_table(result).rows
+    assert ideal[2:4] == ("0.91 [0.63, 1.26]", "25%")
+    assert ideal[5] == "1.50 (counted: 2.00)"
+    assert none[5] == "always (counted: 2.00)"
+    assert loihi[2] == "n/a"
+    assert "event-driven layers only" in loihi[-1]
+    del result["energy_ranges"]
+    assert ranges_table(result).rows == ()
 
 
 def test_no_ratio_without_the_twin(result) -> None:
