@@ -53,7 +53,8 @@ Amounts = Iterable[tuple[str, str, float]]  # action, constant, how often over a
 
 # What an event-driven chip may publish, and how often a path pays for it.
 _EVENT_CONSTANTS: Mapping[str, tuple[str, Callable[[PathCounts], float]]] = {
-    "e_synop": ("accumulate", lambda p: p.effective_acs),
+    # No chip publishes the AND of two spikes: an event's price is an upper bound.
+    "e_synop": ("accumulate", lambda p: p.effective_acs + p.and_ops),
     "e_neuron_active": ("neuron_update", lambda p: p.neuron_updates_active),
     "e_neuron_idle": ("neuron_update", lambda p: p.neuron_updates_idle),
     "e_neuron_access": (
@@ -162,7 +163,8 @@ def _logic_amounts(
     for name in ("e_add", "e_mul", "e_neuron_mul", "e_neuron_add"):
         profile.value(name)
     updates = path.neuron_updates_active + path.neuron_updates_idle
-    yield "accumulate", "e_add", path.effective_acs
+    # The AND of two spikes is a bit, less than the addition that it is priced as.
+    yield "accumulate", "e_add", path.effective_acs + path.and_ops
     yield "multiply_accumulate", "e_add", path.effective_macs
     yield "multiply_accumulate", "e_mul", path.effective_macs
     # One multiply (decay), one add (input), one compare (priced as an add).

@@ -356,3 +356,10 @@ def test_power_gating_and_a_share_of_the_chip_shrink_static_power_alone() -> Non
     for wrong in ({"powered_s": 0.2}, {"chip_share": 0.0}):
         with pytest.raises(ValueError, match=next(iter(wrong))):
             energy(counts, "loihi1_davies2018", wall_time_s=0.1, **wrong)
+
+
+@pytest.mark.parametrize("profile", ["horowitz_45nm_int8", "loihi1_davies2018"])
+def test_an_and_of_two_spikes_costs_as_much_as_an_event(profile: str) -> None:
+    both = [PathCounts(and_ops=7), PathCounts(effective_acs=7)]
+    prices = [energy(OpCounts({"a": path}, 1), profile).dynamic_pj for path in both]
+    assert prices[0] == prices[1] > 0
