@@ -133,12 +133,10 @@ def not_done(rows: Sequence[Row], name: str) -> list[str]:
 
 
 def seed_interval(values: Sequence[float]) -> float:
-    """Half of the 95 % interval of a mean over seeds, by Student's t; 0 for one seed."""
+    """Half of the 95 % interval of a mean over two or more seeds, by Student's t."""
     from scipy.stats import t
 
     n = len(values)
-    if n < 2:
-        return 0.0
     return float(t.ppf(0.975, n - 1) * np.std(values, ddof=1) / n**0.5)
 
 
@@ -159,7 +157,9 @@ def _mean(rows: Sequence[Row], task: str, name: str, field: str) -> float:
 
 
 def _spread(values: Sequence[float], digits: int = 3) -> str:
-    """Mean and half of its interval."""
+    """Mean and half of its interval; one seed has none."""
     if not values:
         return ""
+    if len(values) < 2:
+        return f"{values[0]:.{digits}f}"
     return f"{np.mean(values):.{digits}f} ± {seed_interval(values):.{digits}f}"
