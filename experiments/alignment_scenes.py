@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +18,7 @@ from torch import Tensor
 from analysis.retrieval import recall_at
 from sensors.scenes.catalogue import scene_by_name
 from sensors.scenes.grid import GridScene
-from spikefuse._types import BoolArray, FloatArray
+from spikefuse._types import BoolArray, FloatArray, Int64Array
 from spikefuse.objectives.contrastive import Temperature, info_nce
 from spikefuse.objectives.embedding import JointEmbedding
 
@@ -91,7 +90,8 @@ def same_source(scene: GridScene[Any], seed: int, n: int, start: int = 0) -> tup
 def rolled(trains: Trains, rng: np.random.Generator) -> Trains:
     """The same with each sound moved round by a random time: its spikes and intervals are kept."""
     n, n_steps, _ = trains["audio"].shape
-    at = (np.arange(n_steps) + rng.integers(0, n_steps, n)[:, None]) % n_steps
+    start: Int64Array = rng.integers(0, n_steps, n)
+    at = (np.arange(n_steps) + start[:, None]) % n_steps
     return {**trains, "audio": np.take_along_axis(trains["audio"], at[:, :, None], axis=1)}
 
 
@@ -154,7 +154,8 @@ def trained(p: SceneProtocol, seed: int, roll: bool = False) -> JointEmbedding:
 def cosines(model: JointEmbedding, trains: Trains, dt_ms: int) -> FloatArray:
     """Score of every vision (row) with every sound (column)."""
     z, _ = model(binned(trains, dt_ms))
-    return (z["vision"] @ z["audio"].T).double().numpy()
+    scores: FloatArray = (z["vision"] @ z["audio"].T).double().numpy()
+    return scores
 
 
 def correlations(trains: Trains, sd_ms: float, lag_ms: int, best: bool) -> FloatArray:
@@ -182,7 +183,8 @@ def correlations(trains: Trains, sd_ms: float, lag_ms: int, best: bool) -> Float
     sound = centred(np.roll(trains["audio"].sum(axis=2).astype(float), -lag_ms, axis=1))
     vision = trains["vision"].astype(float)
     channels = vision.transpose(2, 0, 1) if best else vision.sum(axis=2)[None]
-    return np.stack([centred(channel) @ sound.T for channel in channels]).max(axis=0)
+    scores: FloatArray = np.stack([centred(channel) @ sound.T for channel in channels]).max(axis=0)
+    return scores
 
 
 def tuned_correlation(p: SceneProtocol) -> dict[str, Any]:
@@ -265,8 +267,6 @@ def _recall(galleries: list[FloatArray]) -> dict[str, list[float]]:
     return found
 
 
-def _cell(
-    p: SceneProtocol, variant: str, seed: int, galleries: list[FloatArray]
-) -> Mapping[str, Any]:
+def _cell(p: SceneProtocol, variant: str, seed: int, galleries: list[FloatArray]) -> dict[str, Any]:
     """One line of results."""
     return {"part": p.name, "variant": variant, "seed": seed, "recall": _recall(galleries)}
