@@ -90,7 +90,7 @@ def same_source(scene: GridScene[Any], seed: int, n: int, start: int = 0) -> tup
 def rolled(trains: Trains, rng: np.random.Generator) -> Trains:
     """The same with each sound moved round by a random time: its spikes and intervals are kept."""
     n, n_steps, _ = trains["audio"].shape
-    start: Int64Array = rng.integers(0, n_steps, n)
+    start: Int64Array = rng.integers(0, n_steps, size=(n,))
     at = (np.arange(n_steps) + start[:, None]) % n_steps
     return {**trains, "audio": np.take_along_axis(trains["audio"], at[:, :, None], axis=1)}
 
