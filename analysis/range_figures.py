@@ -21,7 +21,7 @@ def draw_break_even(run: RunRecord, folder: Path) -> list[Path]:
     One panel per profile that prices both sides; nothing without one. The dot is what was counted.
     """
     lines = {
-        profile: {reuse: e["break_even"] for reuse, e in entries.items() if "break_even" in e}
+        profile: {reuse: e["break_even"] for reuse, e in entries.items() if e.get("break_even")}
         for profile, entries in run.result.get("energy_ranges", {}).items()
     }
     priced = {profile: found for profile, found in lines.items() if found}

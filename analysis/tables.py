@@ -196,7 +196,10 @@ def ranges_table(result: Mapping[str, Any]) -> Table:
                 rows.append((profile, reuse, *["n/a"] * 4, entry["reason"]))
                 continue
             line = entry["break_even"]
-            crossing = line["verdict"] if line["spikes"] is None else f"{line['spikes']:.2f}"
+            at = "n/a (no neuron fired)"
+            if line is not None:
+                crossing = line["verdict"] if line["spikes"] is None else f"{line['spikes']:.2f}"
+                at = f"{crossing} (counted: {line['measured']:.2f})"
             rows.append(
                 (
                     profile,
@@ -204,7 +207,7 @@ def ranges_table(result: Mapping[str, Any]) -> Table:
                     _spread(entry["dynamic"]),
                     f"{entry['dynamic']['share_snn_wins']:.0%}",
                     _spread(entry["with_sensors"]),
-                    f"{crossing} (counted: {line['measured']:.2f})",
+                    at,
                     "",
                 )
             )

@@ -34,8 +34,8 @@ def compare_energy(
     Returns
     -------
     dict of profile to dict of reuse to dict
-        ``dynamic`` and ``with_sensors`` (`RatioRange` as plain values), ``break_even``; or only
-        ``reason`` where one side has no price.
+        ``dynamic`` and ``with_sensors`` (`RatioRange` as plain values), ``break_even`` (None if
+        no neuron fired); or only ``reason`` where one side has no price.
     """
     window_s = config.data.duration_ms * 1e-3
     sensors_pj = sum(load_sensor(name).power_mw for name in sensors) * window_s * 1e9
@@ -80,5 +80,7 @@ def _compared(counts: OpCounts, snn: Bill, dense: Bill, fixed_pj: float) -> dict
     described: dict[str, Any] = {name: found.to_dict() for name, found in ranges.items()}
     for found in described.values():
         found["tornado"] = found["tornado"][:_LONGEST_TORNADO]
+    if not counts.spikes_fired:  # a network that never fires has no line over its activity
+        return {**described, "break_even": None}
     line = break_even(counts, snn, dense_pj, input_paths=input_paths(counts))
     return {**described, "break_even": asdict(line)}

@@ -101,6 +101,8 @@ def test_ranges_say_how_sure_a_ratio_is_and_why_there_is_none(result) -> None:
     assert none[5] == "always (counted: 2.00)"
     assert loihi[2] == "n/a"
     assert "event-driven layers only" in loihi[-1]
+    result["energy_ranges"]["horowitz_45nm_fp32"]["ideal"]["break_even"] = None
+    assert ranges_table(result).rows[0][5] == "n/a (no neuron fired)"
     del result["energy_ranges"]
     assert ranges_table(result).rows == ()
 
