@@ -53,11 +53,11 @@ def test_tables_go_between_the_marks() -> None:
 
 @pytest.mark.slow
 def test_planted_delays_are_found_and_not_by_controls() -> None:
-    p = DelayProtocol(delays=(5, 40), n_inits=5, n_batch=96)
+    p = DelayProtocol(delays=(5, 40), n_inits=10, n_batch=96)
     learned = learn_delays(p, "learned", seed=3)["cells"]
-    assert [cell["recovered"] for cell in learned] == [5, 5]
+    assert min(cell["recovered"] for cell in learned) >= 9
     frozen = learn_delays(p, "frozen", seed=3)["cells"]
-    assert sum(cell["recovered"] for cell in frozen) <= 2
+    assert max(cell["recovered"] for cell in frozen) <= 2
     for ours, control in zip(learned, frozen, strict=True):
         assert ours["accuracy"] > control["accuracy"] + 0.05
 
