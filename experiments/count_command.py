@@ -149,7 +149,26 @@ def load_network(name: str) -> nn.Module:
 
 
 def run_counted(net: nn.Module, given: Given, read_as: Any, strict: bool, loop: bool) -> OpCounts:
-    """Count one call of a network on its inputs, or one call for every step."""
+    """Count one call of a network on its inputs, or one call for every step.
+
+    Raises
+    ------
+    ConfigError
+        If the network does not take the inputs; their shapes are named.
+    """
+    try:
+        return _counted(net, given, read_as, strict, loop)
+    except (RuntimeError, IndexError, TypeError) as error:
+        every = given.inputs.values() if isinstance(given.inputs, Mapping) else given.inputs
+        shapes = ", ".join(str(tuple(x.shape)) for x in every)
+        raise ConfigError(
+            f"network must take inputs of shape {shapes}{' step by step' * loop}, got "
+            f"{type(error).__name__}: {str(error).splitlines()[0]}"
+        ) from error
+
+
+def _counted(net: nn.Module, given: Given, read_as: Any, strict: bool, loop: bool) -> OpCounts:
+    """`run_counted`, with whatever the network raises."""
     import torch
 
     from spikefuse.cost.counter import Counter

@@ -104,3 +104,9 @@ def test_mistakes_are_named(folder: Path) -> None:
         load_network("no_such_module_here:net")
     with pytest.raises(ConfigError, match=r"must be a torch\.nn\.Module .* got int"):
         load_network("my_networks_to_count:not_a_network")
+
+
+def test_a_network_that_does_not_take_the_inputs_is_one_line(folder: Path) -> None:
+    np.savez(folder / "x.npz", x=np.zeros((3, 2, 7), np.float32))
+    with pytest.raises(ConfigError, match=r"network must take inputs of shape \(3, 2, 7\), got R"):
+        run("my_networks_to_count:plain", "--data", "x.npz")
