@@ -128,16 +128,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--json", type=Path, required=True, help="results, one line each")
     parser.add_argument("--document", type=Path, help="page whose table is replaced")
     parser.add_argument("--dropout", type=float, nargs="+", help="shares of modality dropout")
+    parser.add_argument("--epochs", type=int, help="another schedule, with a table of its own")
+    parser.add_argument("--operators", nargs="+", choices=list(OPERATORS), help="these alone")
     chosen = parser.parse_args(arguments)
     torch.set_num_threads(1)
     base = load_config("demo")
     protocol = MissingProtocol()
     if chosen.dropout:
         protocol = replace(protocol, dropouts=tuple(chosen.dropout))
+    if chosen.operators:
+        protocol = replace(protocol, operators=tuple(chosen.operators))
+    mark = MARK
+    if chosen.epochs:
+        protocol = replace(protocol, epochs=chosen.epochs)
+        mark = f"{MARK}, {chosen.epochs} epochs"
     text = table(study(protocol, chosen.json, load_data(base.data), base))
     print(text)
     if chosen.document is not None:
-        write_tables(chosen.document, {MARK: text})
+        write_tables(chosen.document, {mark: text})
 
 
 if __name__ == "__main__":
