@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from experiments.baseline_tables import placed, tables
+from experiments.baseline_tables import tables
 from experiments.baseline_training import (
     Read,
     Trained,
@@ -50,6 +50,7 @@ from spikefuse.baselines import (
 )
 from spikefuse.cost import count
 from spikefuse.models import FusionSNN, ModelSpec
+from spikefuse.pages import write_tables
 
 FRAMES_MS = tuple(
     {"vision": vision, "audio": audio}
@@ -251,8 +252,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     table = tables(found, chosen.epochs, chosen.seeds)
     print(table)
     if chosen.document is not None:
-        page = chosen.document.read_text(encoding="utf-8")
-        write_bytes(chosen.document, placed(page, table).encode())
+        write_tables(chosen.document, {"baseline study": table})
 
 
 if __name__ == "__main__":

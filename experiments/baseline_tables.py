@@ -7,24 +7,6 @@ from typing import Any
 
 import numpy as np
 
-_MARKS = ("<!-- baseline study: begin -->", "<!-- baseline study: end -->")
-
-
-def placed(page: str, table: str) -> str:
-    """``page`` with ``table`` between its marks.
-
-    Raises
-    ------
-    ValueError
-        If the page lacks them.
-    """
-    if any(mark not in page for mark in _MARKS):
-        raise ValueError(
-            f"page must hold the marks {_MARKS[0]} and {_MARKS[1]}, got neither or one"
-        )
-    before, rest = page.split(_MARKS[0], 1)
-    return f"{before}{_MARKS[0]}\n{table}\n{_MARKS[1]}{rest.split(_MARKS[1], 1)[1]}"
-
 
 def tables(found: Mapping[str, Any], epochs: int, seeds: Sequence[int]) -> str:
     """All tables, with what they have in common in front."""

@@ -23,6 +23,7 @@ from experiments.window_study import WindowProtocol, learn_windows
 from spikefuse.atomic import write_bytes
 from spikefuse.kernels.fan import Fan
 from spikefuse.kernels.neurons import lif_scan
+from spikefuse.pages import write_tables
 from spikefuse.surrogate import Surrogate
 from spikefuse.synapses.annealing import DELAY_UNIT_MS
 from spikefuse.synapses.cross import CrossSynapses
@@ -246,25 +247,6 @@ def tables(found: dict[str, list[dict[str, Any]]]) -> str:
     return "\n".join(lines)
 
 
-_MARKS = ("<!-- delay study: begin -->", "<!-- delay study: end -->")
-
-
-def placed(page: str, table: str) -> str:
-    """``page`` with ``table`` between its marks.
-
-    Raises
-    ------
-    ValueError
-        If the page lacks them.
-    """
-    if any(mark not in page for mark in _MARKS):
-        raise ValueError(
-            f"page must hold the marks {_MARKS[0]} and {_MARKS[1]}, got neither or one"
-        )
-    before, rest = page.split(_MARKS[0], 1)
-    return f"{before}{_MARKS[0]}\n{table}\n{_MARKS[1]}{rest.split(_MARKS[1], 1)[1]}"
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """Command line: see the module."""
     parser = argparse.ArgumentParser(prog="python -m experiments.delay_study", description=__doc__)
@@ -278,8 +260,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     table = tables(found)
     print(table)
     if chosen.document is not None:
-        page = chosen.document.read_text(encoding="utf-8")
-        write_bytes(chosen.document, placed(page, table).encode())
+        write_tables(chosen.document, {"delay study": table})
 
 
 if __name__ == "__main__":

@@ -15,11 +15,11 @@ from sensors.scenes.report import (
     latency_table,
     observer_table,
     probe_table,
-    replace_tables,
     wake_table,
 )
 from sensors.scenes.self_test import Level, Verdict, self_test
 from spikefuse.atomic import write_bytes
+from spikefuse.pages import write_tables
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -59,8 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "latency": latency_table(scenes),
             "wake": wake_table(),
         }
-        page = replace_tables(chosen.docs.read_text(encoding="utf-8"), tables)
-        write_bytes(chosen.docs, page.encode())
+        write_tables(chosen.docs, tables)
     return 0 if all(verdict.passed for verdict in verdicts) else 1
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -94,20 +94,3 @@ def wake_table() -> str:
     for row in zip(_WAKE_THRESHOLDS, curve.asleep, curve.missed, blind.missed, strict=True):
         lines.append("| {:g} | {:.3f} | {:.3f} | {:.3f} |".format(*row))
     return "\n".join(lines)
-
-
-def replace_tables(page: str, tables: Mapping[str, str]) -> str:
-    """A page with what stands between ``<!-- NAME -->`` and ``<!-- /NAME -->`` replaced.
-
-    Raises
-    ------
-    ValueError
-        If the page lacks a mark.
-    """
-    for name, table in tables.items():
-        begin, end = f"<!-- {name} -->", f"<!-- /{name} -->"
-        if begin not in page or end not in page:
-            raise ValueError(f"page must hold {begin} and {end}, got neither or one of them")
-        before, rest = page.split(begin, 1)
-        page = f"{before}{begin}\n{table}\n{end}{rest.split(end, 1)[1]}"
-    return page

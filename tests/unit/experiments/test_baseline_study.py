@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from experiments.baseline_study import Setting, anytime_counts, study
-from experiments.baseline_tables import placed, tables
+from experiments.baseline_tables import tables
 from experiments.baseline_training import calibration, fit, frame_reader, sum_reader
 from experiments.config import load_config
 from experiments.data import load_data
@@ -71,11 +71,6 @@ def test_tables_hold_what_there_is() -> None:
     text = tables(found, 3, [0, 1])
     assert "| 5 bits for 20 steps | 10 | 50.0 (50.0 to 50.0) | 1.5 | not equivalent" in text
     assert "gru" not in text
-    page = placed("a\n<!-- baseline study: begin -->\nold\n<!-- baseline study: end -->\nb", text)
-    assert "old" not in page
-    assert page.startswith("a\n")
-    with pytest.raises(ValueError, match="page must hold the marks"):
-        placed("none", text)
 
 
 def test_nothing_is_trained_for_stored_tables(setting: Setting) -> None:

@@ -11,7 +11,6 @@ from sensors.scenes.catalogue import scene_by_name
 from sensors.scenes.grid import Drawn
 from sensors.scenes.onset import OnsetScene
 from sensors.scenes.rendering import patch_film, patch_masks, pip_wave, render_patches
-from sensors.scenes.report import replace_tables
 from sensors.scenes.self_test import LeakError, self_test
 from sensors.scenes.which import WhichParams, WhichScene
 from spikefuse.events import EVENT_DTYPE, EventStream
@@ -212,13 +211,6 @@ def test_the_command_writes_what_it_prints(tmp_path: Path, capsys) -> None:
     with pytest.raises(SystemExit) as stop:
         main(["s9"])
     assert stop.value.code == 2
-
-
-def test_tables_are_replaced_between_marks() -> None:
-    page = "a\n<!-- x -->\nold\n<!-- /x -->\nb\n"
-    assert replace_tables(page, {"x": "new"}) == "a\n<!-- x -->\nnew\n<!-- /x -->\nb\n"
-    with pytest.raises(ValueError, match="page must hold <!-- y -->"):
-        replace_tables(page, {"y": "new"})
 
 
 @pytest.mark.slow

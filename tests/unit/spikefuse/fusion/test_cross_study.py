@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from experiments.delay_study import DelayProtocol, learn_delays, main, placed, planted_pairs
+from experiments.delay_study import DelayProtocol, learn_delays, main, planted_pairs
 from experiments.window_study import WindowProtocol, area, learn_windows, planted_windows
 
 
@@ -40,13 +40,7 @@ def test_area_under_the_curve_by_hand() -> None:
     assert area(score, label) == (2 + 1.5) / 4
 
 
-def test_tables_go_between_the_marks() -> None:
-    page = "x\n<!-- delay study: begin -->\nold\n<!-- delay study: end -->\ny"
-    new = placed(page, "table")
-    assert new == page.replace("old", "table")
-    assert placed(new, "table") == new
-    with pytest.raises(ValueError, match="page must hold the marks"):
-        placed("x", "table")
+def test_results_need_a_file() -> None:
     with pytest.raises(SystemExit):
         main([])
 
