@@ -70,7 +70,7 @@ def compare_all(
         raise ValueError(f"margin must be > 0 and alpha in (0, 1), got {margin} and {alpha}")
     seed = int(rng.integers(2**63))
     means = {
-        name: cluster_means(values, rows, columns, np.random.default_rng(seed), n_draws)
+        name: cluster_means(values, [rows, columns], np.random.default_rng(seed), n_draws)
         for name, values in differences.items()
     }
     worse = holm([_share(draws <= -margin) for draws in means.values()])

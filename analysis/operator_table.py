@@ -13,7 +13,7 @@ from analysis.noninferiority import Comparison, compare_all
 from analysis.pooled import pooled_samples
 from analysis.pooling import log_opinion_pool, matched_accuracy, recordings_of
 from analysis.records import RunRecord
-from analysis.stats import paired_difference_interval, two_way_cluster_interval
+from analysis.stats import cluster_interval, paired_difference_interval
 from analysis.style import model_name
 from spikefuse._types import FloatArray, Int64Array
 from spikefuse.errors import DataError
@@ -182,7 +182,7 @@ def _model_row(
     return Row(
         name,
         float(right.mean()),
-        two_way_cluster_interval(right, rows, columns, np.random.default_rng(0)),
+        cluster_interval(right, [rows, columns], np.random.default_rng(0)),
         tuple(entry["accuracy"] for entry in entries),
         float((right - pool_right).mean()),
         difference,
@@ -224,7 +224,7 @@ def _pool_row(
     return Row(
         POOL,
         float(right.mean()),
-        two_way_cluster_interval(right, rows, columns, np.random.default_rng(0)),
+        cluster_interval(right, [rows, columns], np.random.default_rng(0)),
         tuple(float(_right(pool.test, pool.labels).mean()) for pool in pools),
         None,
         None,
@@ -268,7 +268,7 @@ def _bound_row(references: Sequence[RunRecord]) -> Row:
         rows += cell_rows
         columns += cell_columns
     everything = np.concatenate(right)
-    interval = two_way_cluster_interval(everything, rows, columns, np.random.default_rng(0))
+    interval = cluster_interval(everything, [rows, columns], np.random.default_rng(0))
     by_cell = tuple(float(values.mean()) for values in right)
     return Row(BOUND, float(everything.mean()), interval, by_cell)
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from analysis.records import RunRecord
-from analysis.stats import paired_difference_interval, two_way_cluster_interval
+from analysis.stats import cluster_interval, paired_difference_interval
 from analysis.style import model_name
 from analysis.verdict import SEEDS_FOR_A_VERDICT, right_by_sample
 from spikefuse._types import FloatArray
@@ -116,7 +116,7 @@ def _describe(runs: Sequence[RunRecord], model: str, samples: Samples) -> dict[s
     dynamic = {p: [e["energy"][p]["dynamic_pj"] for e in entries] for p in profiles}
     return {
         "accuracy": float(np.mean(right)),
-        "interval": list(two_way_cluster_interval(right, rows, columns, np.random.default_rng(0))),
+        "interval": list(cluster_interval(right, [rows, columns], np.random.default_rng(0))),
         "accuracy_by_seed": {str(s): float(np.mean(by_seed[s])) for s in sorted(by_seed)},
         "dynamic_pj": {
             p: None if None in values else float(np.mean(values)) for p, values in dynamic.items()

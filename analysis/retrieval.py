@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from analysis.stats import two_way_cluster_interval
+from analysis.stats import cluster_interval
 from spikefuse._types import BoolArray, FloatArray, Int64Array
 
 Array = np.ndarray[Any, Any]
@@ -178,7 +178,7 @@ def mean_interval(
     -------
     (low, high)
     """
-    return two_way_cluster_interval(values, groups, ["all"] * len(groups), rng, level=level)
+    return cluster_interval(values, [groups], rng, level=level)
 
 
 def _checked(scores: Array) -> FloatArray:

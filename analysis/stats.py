@@ -12,25 +12,24 @@ import numpy as np
 from spikefuse._types import FloatArray, Int64Array
 
 
-def two_way_cluster_interval(
+def cluster_interval(
     values: np.ndarray[Any, Any],
-    rows: Sequence[str],
-    columns: Sequence[str],
+    clusters: Sequence[Sequence[str]],
     rng: np.random.Generator,
     n_draws: int = 2000,
     level: float = 0.95,
 ) -> tuple[float, float]:
-    """Percentile bootstrap interval of a mean under two-way clustering.
+    """Percentile bootstrap interval of a mean under any number of clusterings.
 
-    Each draw resamples the row clusters (vision recordings) and, independently, the column
-    clusters (speakers) with replacement; a sample's weight is the product of its two clusters'
-    multiplicities (the pigeonhole bootstrap of Owen 2007, doi:10.1214/07-AOAS122).
+    Each draw resamples the clusters of every kind (vision recordings, speakers) independently and
+    with replacement; a sample's weight is the product of its clusters' multiplicities (the
+    pigeonhole bootstrap of Owen 2007, doi:10.1214/07-AOAS122).
 
     Parameters
     ----------
     values : float array [n]
         What is averaged, such as 1 for a right answer.
-    rows, columns : sequences of n cluster names
+    clusters : sequences of n cluster names
         A single cluster cannot be resampled: it is then kept, and the interval says nothing about
         other members of that kind (another speaker, say).
     rng : numpy Generator
@@ -48,15 +47,14 @@ def two_way_cluster_interval(
     """
     if not 0 < level < 1:
         raise ValueError(f"level must lie between 0 and 1, got {level}")
-    means = cluster_means(values, rows, columns, rng, n_draws)
+    means = cluster_means(values, clusters, rng, n_draws)
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 
 
 def cluster_means(
     values: np.ndarray[Any, Any],
-    rows: Sequence[str],
-    columns: Sequence[str],
+    clusters: Sequence[Sequence[str]],
     rng: np.random.Generator,
     n_draws: int = 2000,
 ) -> FloatArray:
@@ -68,18 +66,18 @@ def cluster_means(
         If lengths differ or nothing is given.
     """
     samples: FloatArray = np.asarray(values, dtype=np.float64)
-    if not len(samples) or len(rows) != len(samples) or len(columns) != len(samples):
+    if not len(samples) or not clusters or any(len(names) != len(samples) for names in clusters):
+        lengths = [len(names) for names in clusters]
         raise ValueError(
-            f"values, rows and columns must have one common length >= 1, got {len(samples)}, "
-            f"{len(rows)}, {len(columns)}"
+            f"values and clusters must have one common length >= 1, got {len(samples)}, {lengths}"
         )
-    row, n_rows = _codes(rows)
-    column, n_columns = _codes(columns)
-    # Samples that share both clusters always weigh the same: they are summed first.
-    places, code = np.unique(row * n_columns + column, return_inverse=True)
-    sums, counts = np.bincount(code, samples), np.bincount(code)
-    row_weight = _multiplicities(n_rows, n_draws, rng)[:, places // n_columns]
-    weight = row_weight * _multiplicities(n_columns, n_draws, rng)[:, places % n_columns]
+    coded = [_codes(names) for names in clusters]
+    # Samples that share all their clusters always weigh the same: they are summed first.
+    places, code = np.unique([c for c, _ in coded], axis=1, return_inverse=True)
+    sums, counts = np.bincount(code.ravel(), samples), np.bincount(code.ravel())
+    weight = np.ones((n_draws, places.shape[1]))
+    for (_, n_clusters), place in zip(coded, places, strict=True):
+        weight *= _multiplicities(n_clusters, n_draws, rng)[:, place]
     total = weight @ counts
     drawn = total > 0
     means: FloatArray = (weight[drawn] @ sums) / total[drawn]
@@ -107,7 +105,7 @@ def paired_difference_interval(
             f"first and second must be of the same samples, got {len(first)} and {len(second)}"
         )
     difference = np.asarray(first, dtype=np.float64) - np.asarray(second, dtype=np.float64)
-    return two_way_cluster_interval(difference, rows, columns, rng, n_draws, level)
+    return cluster_interval(difference, [rows, columns], rng, n_draws, level)
 
 
 def wilson_interval(n_right: int, n: int, level: float = 0.95) -> tuple[float, float]:
@@ -115,7 +113,7 @@ def wilson_interval(n_right: int, n: int, level: float = 0.95) -> tuple[float, f
 
     ``(p + z^2/2n -+ z sqrt(p(1-p)/n + z^2/4n^2)) / (1 + z^2/n)`` with ``p = n_right/n``
     (Wilson 1927, doi:10.1080/01621459.1927.10502953). Samples that share a recording or a speaker
-    are not independent: use :func:`two_way_cluster_interval` for them.
+    are not independent: use :func:`cluster_interval` for them.
 
     Parameters
     ----------
@@ -154,48 +152,3 @@ def _multiplicities(n_clusters: int, n_draws: int, rng: np.random.Generator) -> 
     """How often each cluster occurs in each draw, ``[n_draws, n_clusters]``."""
     counts: Int64Array = rng.multinomial(n_clusters, np.full(n_clusters, 1 / n_clusters), n_draws)
     return counts
-
-
-def cluster_interval(
-    values: np.ndarray[Any, Any],
-    clusters: Sequence[Sequence[str]],
-    rng: np.random.Generator,
-    n_draws: int = 2000,
-    level: float = 0.95,
-) -> tuple[float, float]:
-    """`two_way_cluster_interval` under any number of clusterings: the weights multiply.
-
-    Parameters
-    ----------
-    values : float array [n]
-    clusters : sequences of n cluster names
-    rng : numpy Generator
-    n_draws : int
-    level : float
-
-    Returns
-    -------
-    (low, high)
-
-    Raises
-    ------
-    ValueError
-        If lengths differ, nothing is given, or ``level`` is not between 0 and 1.
-    """
-    samples: FloatArray = np.asarray(values, dtype=np.float64)
-    if not len(samples) or not clusters or any(len(names) != len(samples) for names in clusters):
-        lengths = [len(names) for names in clusters]
-        raise ValueError(
-            f"values and clusters must have one common length >= 1, got {len(samples)}, {lengths}"
-        )
-    if not 0 < level < 1:
-        raise ValueError(f"level must lie between 0 and 1, got {level}")
-    weight = np.ones((n_draws, len(samples)))
-    for names in clusters:
-        code, n_clusters = _codes(names)
-        weight *= _multiplicities(n_clusters, n_draws, rng)[:, code]
-    total = weight.sum(axis=1)
-    drawn = total > 0
-    means = (weight[drawn] @ samples) / total[drawn]
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
