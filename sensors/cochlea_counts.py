@@ -7,58 +7,10 @@ accumulates. Constants stay in registers; state is read and written at every upd
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
 
 from spikefuse.opcounts import PathCounts
-
-
-@dataclass(frozen=True)
-class Work:
-    """Operations, and words read and written.
-
-    Parameters
-    ----------
-    macs, acs : int
-    reads, writes : int
-        Words of state or of working memory.
-    weights : int
-        Words of constant tables read.
-    """
-
-    macs: int = 0
-    acs: int = 0
-    reads: int = 0
-    writes: int = 0
-    weights: int = 0
-
-    def times(self, n: int) -> Work:
-        """This, ``n`` times."""
-        return Work(self.macs * n, self.acs * n, self.reads * n, self.writes * n, self.weights * n)
-
-    def __add__(self, other: Work) -> Work:
-        return Work(
-            self.macs + other.macs,
-            self.acs + other.acs,
-            self.reads + other.reads,
-            self.writes + other.writes,
-            self.weights + other.weights,
-        )
-
-    def path(self, state_words: int, weight_words: int) -> PathCounts:
-        """As counts of an audio front end."""
-        return PathCounts(
-            effective_acs=self.acs,
-            effective_macs=self.macs,
-            dense_macs=self.macs,
-            weight_reads=self.weights,
-            state_reads=self.reads,
-            state_writes=self.writes,
-            state_words=state_words,
-            weight_words=weight_words,
-            kind="frontend",
-            modality="audio",
-        ).with_bytes()
-
+from spikefuse.work import Work, fft_work
 
 # Gammatone, per channel and sample: the first complex one-pole takes 3 + 2 products (its input is
 # scaled), the other three 2 + 2 each, the envelope one; rectifier and difference.
@@ -80,27 +32,6 @@ BUSHY_SAMPLE = Work(macs=7, acs=12, reads=7, writes=7)
 FOLD_BIN = Work(macs=8, acs=2, reads=4, writes=2, weights=4)
 
 
-def real_fft(n: int) -> Work:
-    """A real transform of ``n`` points (a power of two) by radix 2, forward or back.
-
-    ``n / 2`` complex points make ``n / 4 log2(n / 2)`` butterflies of one complex product (four
-    multiply-accumulates) and two complex sums; as many as ``n / 4`` pairs are then untangled by
-    one complex product and four complex sums. Four words are read and written each time.
-
-    Raises
-    ------
-    ValueError
-        If ``n`` is no power of two, or below 4.
-    """
-    if n < 4 or n & (n - 1):
-        raise ValueError(f"n must be a power of two >= 4, got {n}")
-    half = n // 2
-    butterflies = half // 2 * (half.bit_length() - 1)
-    untangled = half // 2
-    work = Work(macs=4, acs=4, reads=4, writes=4, weights=2).times(butterflies)
-    return work + Work(macs=4, acs=8, reads=4, writes=4, weights=2).times(untangled)
-
-
 def gammatone_counts(
     n_channels: int, n_samples: int, samples_per_frame: int, n_spikes: int
 ) -> PathCounts:
@@ -110,7 +41,7 @@ def gammatone_counts(
     work += GAMMATONE_SAMPLE.times(n_channels * n_samples)
     work += GAMMATONE_FRAME.times(n_channels * n_frames)
     work += GAMMATONE_SPIKE.times(n_spikes)
-    return work.path(state_words=11 * n_channels, weight_words=0)
+    return replace(work, words=11 * n_channels).path("frontend", "audio")
 
 
 def heidelberg_counts(
@@ -128,11 +59,12 @@ def heidelberg_counts(
     """
     n_half = n_samples // 2
     n_blocks = -(-n_half // hop)
-    per_channel = FOLD_BIN.times(size // 2 + 1) + real_fft(size)
+    per_channel = FOLD_BIN.times(size // 2 + 1) + fft_work(size, 1, real=True)
     work = Work(macs=n_samples)  # the gain
-    work += (real_fft(2 * size) + per_channel.times(n_channels)).times(n_blocks)
+    work += (fft_work(2 * size, 1, real=True) + per_channel.times(n_channels)).times(n_blocks)
     # Whole blocks pass through the cells, the last one filled up with silence.
     work += (HAIR_CELL_SAMPLE + BUSHY_SAMPLE).times(n_channels * n_blocks * hop)
     cells = 3 + 6 + -(-dead // 4)  # fibres that fired are bytes
     state = n_channels * cells + 2 * size + size
-    return work.path(state_words=state, weight_words=2 * n_channels * (size + 1))
+    weights = 2 * n_channels * (size + 1)
+    return replace(work, words=state).path("frontend", "audio", weights)

@@ -16,8 +16,8 @@ from torch import Tensor
 
 from spikefuse.cost.contractions import Setting, elementwise_product, scaled
 from spikefuse.cost.messages import messages_in
-from spikefuse.cost.transforms import fft_work
 from spikefuse.opcounts import PathCounts
+from spikefuse.work import fft_work
 
 
 def _names(text: str) -> frozenset[str]:

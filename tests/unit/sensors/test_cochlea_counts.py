@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from sensors.cochlea import Cochlea, CochleaParams
-from sensors.cochlea_counts import real_fft
 from sensors.cochlea_gammatone import GammatoneCochlea, GammatoneParams
 from sensors.cochlea_shd import ShdCochlea, ShdParams, _block
 from spikefuse.cost import energy
 from spikefuse.opcounts import OpCounts
+from spikefuse.work import fft_work
 
 
 def test_gammatone_by_hand() -> None:
@@ -48,13 +48,13 @@ def test_gammatone_is_priced_like_the_default_cochlea() -> None:
 
 def test_real_transform_by_hand() -> None:
     """Eight points: four complex points make two stages of two butterflies, and two pairs."""
-    work = real_fft(8)
+    work = fft_work(8, 1, real=True)
     assert work.macs == 4 * (2 * 2) + 4 * 2
     assert work.acs == 4 * 4 + 8 * 2
     assert work.reads == work.writes == 4 * 4 + 4 * 2
     for bad in (0, 2, 12):
         with pytest.raises(ValueError, match="n must be a power of two >= 4"):
-            real_fft(bad)
+            fft_work(bad, 1, real=True)
 
 
 def test_heidelberg_by_hand() -> None:
@@ -65,7 +65,7 @@ def test_heidelberg_by_hand() -> None:
     assert (size, hop) == (1024, 512)
     counts = cochlea.frontend_counts(2 * hop, rate)
     bins = 513
-    forward, back = real_fft(2048), real_fft(1024)
+    forward, back = fft_work(2048, 1, real=True), fft_work(1024, 1, real=True)
     macs = 1024 + forward.macs + 3 * (8 * bins + back.macs + hop * (8 + 7))
     acs = forward.acs + 3 * (2 * bins + back.acs + hop * (13 + 12))
     assert (counts.effective_macs, counts.effective_acs) == (macs, acs)

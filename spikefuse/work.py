@@ -1,4 +1,4 @@
-"""What spectrograms execute, in a front end or inside a network."""
+"""Work of loops without events: front ends, and spectrograms in them or inside a network."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ class Work:
             max(self.words, other.words),
         )
 
-    def path(self, kind: PathKind, modality: str) -> PathCounts:
-        """As the counts of a path."""
+    def path(self, kind: PathKind, modality: str, weight_words: int = 0) -> PathCounts:
+        """As the counts of a path whose constant tables hold ``weight_words`` words."""
         return PathCounts(
             effective_acs=self.acs,
             effective_macs=self.macs,
@@ -61,6 +61,7 @@ class Work:
             state_reads=self.reads,
             state_writes=self.writes,
             state_words=self.words,
+            weight_words=weight_words,
             kind=kind,
             modality=modality,
         ).with_bytes()
