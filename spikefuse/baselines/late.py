@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from spikefuse.baselines.arithmetic import Scores
 from spikefuse.baselines.operator import WindowOperator
+from spikefuse.fusion.temperature import check_temperature
 
 
 class DenseLate(WindowOperator):
@@ -41,12 +42,8 @@ class DenseLate(WindowOperator):
         ValueError
             If a name is unknown or a temperature is not positive.
         """
+        check_temperature(temperature, self.modalities)
         for name, value in temperature.items():
-            if name not in self.modalities or not 0 < value < float("inf"):
-                raise ValueError(
-                    f"temperature must be positive numbers of {list(self.modalities)}, got "
-                    f"{name!r}: {value}"
-                )
             self.temperature[self.modalities.index(name)] = value
 
     def evidence(self, features: Mapping[str, Tensor]) -> dict[str, Tensor]:

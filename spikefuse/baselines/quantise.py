@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from typing import Any, cast
 
@@ -32,7 +33,7 @@ def scale_for(largest: Tensor, bits: int) -> Tensor:
     return torch.where(step > 0, step, torch.ones_like(step))
 
 
-class _Quantised(nn.Module):
+class _Quantised(nn.Module, ABC):
     """What quantised layers share; their weight stays a trained float parameter."""
 
     weight: Any
@@ -65,9 +66,9 @@ class _Quantised(nn.Module):
         bias = self.bias.double() / (scale * self.input_scale)
         return weight, bias + (bias.round() - bias).detach()
 
+    @abstractmethod
     def multiply(self, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         """The layer's product and sum."""
-        raise NotImplementedError
 
     def forward(self, x: Tensor) -> Tensor:
         """Whole numbers multiplied and summed, exact in float64, then scaled once."""

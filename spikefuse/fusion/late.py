@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from spikefuse.encoders import infer_readout
 from spikefuse.fusion.operator import FusionOperator, InferOutput, Spikes, State
+from spikefuse.fusion.temperature import check_temperature
 from spikefuse.neurons import LIReadout
 from spikefuse.spikes import SpikeBatch
 from spikefuse.synapses import EventLinear
@@ -69,12 +70,8 @@ class LateFusion(FusionOperator):
         ValueError
             If a name is unknown or a temperature is not positive.
         """
+        check_temperature(temperature, self.modalities)
         for name, value in temperature.items():
-            if name not in self.modalities or not 0 < value < float("inf"):
-                raise ValueError(
-                    f"temperature must be positive numbers of {list(self.modalities)}, got "
-                    f"{name!r}: {value}"
-                )
             self.log_temperature[self.modalities.index(name)] = torch.tensor(value).log()
 
     def evidence(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -63,3 +64,18 @@ def fit_temperature(scores: Tensor, labels: Tensor, n_iterations: int = 60) -> f
         else:
             high = middle
     return min(max(math.exp(-0.5 * (low + high)), _LOWEST), _HIGHEST)
+
+
+def check_temperature(temperature: Mapping[str, float], modalities: Sequence[str]) -> None:
+    """Refuse temperatures of unknown modalities, or that are not positive.
+
+    Raises
+    ------
+    ValueError
+        The modality and the value are named.
+    """
+    for name, value in temperature.items():
+        if name not in modalities or not 0 < value < float("inf"):
+            raise ValueError(
+                f"temperature must be positive numbers of {list(modalities)}, got {name!r}: {value}"
+            )
