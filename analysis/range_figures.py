@@ -97,6 +97,7 @@ def draw_tornado(run: RunRecord, folder: Path) -> list[Path]:
                 rows["low"].append(swing["low"])
                 rows["high"].append(swing["high"])
                 rows["assumed"].append(swing["assumed"])
+            axis.use_sticky_edges = False  # else a bar that begins leftmost touches the frame
             axis.axvline(found["nominal"], color="black", linewidth=0.8)
             axis.axvline(1.0, color=VERMILION, linewidth=0.8, linestyle="--")
             axis.set_yticks(range(len(swings)), [s["constant"] for s in reversed(swings)])
