@@ -71,17 +71,31 @@ def cluster_means(
         raise ValueError(
             f"values and clusters must have one common length >= 1, got {len(samples)}, {lengths}"
         )
-    coded = [_codes(names) for names in clusters]
-    # Samples that share all their clusters always weigh the same: they are summed first.
-    places, code = np.unique([c for c, _ in coded], axis=1, return_inverse=True)
-    sums, counts = np.bincount(code.ravel(), samples), np.bincount(code.ravel())
-    weight = np.ones((n_draws, places.shape[1]))
-    for (_, n_clusters), place in zip(coded, places, strict=True):
-        weight *= _multiplicities(n_clusters, n_draws, rng)[:, place]
+    weight, cells = cluster_weights(clusters, rng, n_draws)
+    sums, counts = np.bincount(cells, samples), np.bincount(cells)
     total = weight @ counts
     drawn = total > 0
     means: FloatArray = (weight[drawn] @ sums) / total[drawn]
     return means
+
+
+def cluster_weights(
+    clusters: Sequence[Sequence[str]], rng: np.random.Generator, n_draws: int
+) -> tuple[FloatArray, Int64Array]:
+    """Weights of the bootstrap above, of each cell of samples that share all their clusters.
+
+    Returns
+    -------
+    (float array [n_draws, n_cells], int array [n])
+        Weight of each cell in each draw, and the cell of each sample.
+    """
+    coded = [_codes(names) for names in clusters]
+    # Samples that share all their clusters always weigh the same: they are summed first.
+    places, code = np.unique([c for c, _ in coded], axis=1, return_inverse=True)
+    weight = np.ones((n_draws, places.shape[1]))
+    for (_, n_clusters), place in zip(coded, places, strict=True):
+        weight *= _multiplicities(n_clusters, n_draws, rng)[:, place]
+    return weight, code.ravel().astype(np.int64)
 
 
 def paired_difference_interval(
