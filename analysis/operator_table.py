@@ -91,7 +91,7 @@ def operator_rows(cells: Sequence[Cell], pool_latency_ms: Sequence[float] = ()) 
     references = [cell[REFERENCES] for cell in cells]
     pools = [_pool(run) for run in references]
     pool_right = np.concatenate([_right(pool.test, pool.labels) for pool in pools])
-    _, rows, columns = pooled_samples(references, "snn_vision")
+    _, (rows, columns) = pooled_samples(references, "snn_vision")
     right = {name: pooled_samples([cell[name] for cell in cells], "snn")[0] for name in operators}
     found = compare_all(
         {name: values - pool_right for name, values in right.items()},
@@ -171,7 +171,7 @@ def _model_row(
     comparison: Comparison | None = None,
 ) -> Row:
     """A trained model over the cells."""
-    right, rows, columns = pooled_samples(runs, model)
+    right, (rows, columns) = pooled_samples(runs, model)
     entries = [run.result["models"][model] for run in runs]
     difference: tuple[float, float] = (
         comparison.interval
@@ -209,7 +209,7 @@ def _pool_row(
 
     from spikefuse.fusion import fit_temperature
 
-    _, rows, columns = pooled_samples(references, "snn_vision")
+    _, (rows, columns) = pooled_samples(references, "snn_vision")
     tested = [
         at_temperature(
             pool.test,

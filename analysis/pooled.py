@@ -7,23 +7,24 @@ from typing import Any
 
 import numpy as np
 
+from analysis.answers import clusters_of, modalities_of, right_by_sample
+from analysis.energy_verdict import SEEDS_FOR_A_VERDICT
 from analysis.records import RunRecord
-from analysis.stats import cluster_interval, paired_difference_interval
+from analysis.stats import cluster_interval
 from analysis.style import model_name
-from analysis.verdict import SEEDS_FOR_A_VERDICT, right_by_sample
 from spikefuse._types import FloatArray
 from spikefuse.errors import DataError
 
-Samples = tuple[FloatArray, list[str], list[str]]
+Samples = tuple[FloatArray, list[list[str]]]
 NON_INFERIORITY_MARGIN = 0.02
 
 
 def pool_runs(runs: Sequence[RunRecord]) -> dict[str, Any]:
     """Accuracy of every model that all runs hold, and what the fused SNN gains on each other one.
 
-    Vision recordings and speakers are the clusters, across runs: a speaker that tests in several
-    runs is one cluster. Seeds are averaged per sample within a run and given as points, the mean
-    over the runs that used them.
+    The groups of every modality (recordings, speakers) are the clusters, across runs: a speaker
+    that tests in several runs is one cluster. Seeds are averaged per sample within a run and given
+    as points, the mean over the runs that used them.
 
     Returns
     -------
@@ -87,21 +88,24 @@ def _against_dense(low: float, high: float) -> str:
 
 
 def pooled_samples(runs: Sequence[RunRecord], model: str) -> Samples:
-    """Share of right answers of every test sample of every run, and its two clusters."""
+    """Share of right answers of every test sample of every run, and its clusters by modality.
+
+    A modality that a run does not have is one group there, named "".
+    """
     right: list[float] = []
-    rows: list[str] = []
-    columns: list[str] = []
+    tables = []
     for run in runs:
         if run.predictions is None:
             raise DataError(f"RUN must hold predictions.csv to be pooled, got none in {run.path}")
-        table = run.predictions
+        tables.append(run.predictions)
+    modalities = list(dict.fromkeys(m for table in tables for m in modalities_of(table)))
+    clusters: list[list[str]] = [[] for _ in modalities]
+    for table in tables:
         samples, values = right_by_sample(table, model)
-        first = {int(sample): i for i, sample in enumerate(table["sample"])}
-        lines = [first[int(sample)] for sample in samples]
         right += values.tolist()
-        rows += table["vision_group"][lines].tolist()
-        columns += table["audio_group"][lines].tolist()
-    return np.asarray(right), rows, columns
+        for names, found in zip(clusters, clusters_of(table, samples, modalities), strict=True):
+            names += found
+    return np.asarray(right), clusters
 
 
 def _describe(runs: Sequence[RunRecord], model: str, samples: Samples) -> dict[str, Any]:
@@ -111,12 +115,12 @@ def _describe(runs: Sequence[RunRecord], model: str, samples: Samples) -> dict[s
     for run, entry in zip(runs, entries, strict=True):
         for seed, accuracy in zip(run.result["seeds"], entry["accuracy_by_seed"], strict=True):
             by_seed.setdefault(int(seed), []).append(accuracy)
-    right, rows, columns = samples
+    right, clusters = samples
     profiles = [p for p in entries[0]["energy"] if all(p in e["energy"] for e in entries)]
     dynamic = {p: [e["energy"][p]["dynamic_pj"] for e in entries] for p in profiles}
     return {
         "accuracy": float(np.mean(right)),
-        "interval": list(cluster_interval(right, [rows, columns], np.random.default_rng(0))),
+        "interval": list(cluster_interval(right, clusters, np.random.default_rng(0))),
         "accuracy_by_seed": {str(s): float(np.mean(by_seed[s])) for s in sorted(by_seed)},
         "dynamic_pj": {
             p: None if None in values else float(np.mean(values)) for p, values in dynamic.items()
@@ -127,14 +131,14 @@ def _describe(runs: Sequence[RunRecord], model: str, samples: Samples) -> dict[s
 
 def _difference(samples: Mapping[str, Samples], other: str) -> dict[str, Any]:
     """SNN minus another model, paired by sample."""
-    right, rows, columns = samples["snn"]
-    others, other_rows, other_columns = samples[other]
-    if rows != other_rows or columns != other_columns:
+    right, clusters = samples["snn"]
+    others, other_clusters = samples[other]
+    if clusters != other_clusters:
         raise DataError(
             f"predictions of snn and {other} must be of the same samples to be compared, got "
             f"{len(right)} and {len(others)} that differ"
         )
-    interval = paired_difference_interval(right, others, rows, columns, np.random.default_rng(0))
+    interval = cluster_interval(right - others, clusters, np.random.default_rng(0))
     return {
         "first": "snn",
         "second": other,

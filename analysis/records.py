@@ -17,6 +17,7 @@ from spikefuse.errors import ConfigError, DataError
 SCHEMA = 1
 _INTEGERS = ("seed", "sample", "label", "prediction")
 _TEXTS = ("model", "vision_source", "audio_source", "vision_group", "audio_group")
+_MODALITY_COLUMNS = ("_source", "_group")
 _RESULT_KEYS = ("name", "seeds", "data", "models", "comparison", "ratios", "environment")
 
 
@@ -34,7 +35,8 @@ class RunRecord:
     metrics : list of dict
         Lines of ``metrics.jsonl``: one per model, seed and epoch.
     predictions : dict of columns, or None
-        Content of ``predictions.csv``, each column an array of one entry per line.
+        Content of ``predictions.csv``, each column an array of one entry per line; of every
+        modality ``<modality>_source`` and ``<modality>_group``.
     config : dict
         Content of ``config.toml``; empty where the file is absent.
     scores : dict of arrays, or None
@@ -42,6 +44,9 @@ class RunRecord:
         ``[n, C]`` of the final decision (float32, at temperature 1), ``<split>.labels`` [n] and
         ``<split>.pairs`` [n, M], the recording of each of the ``modalities`` [M]. Splits are
         ``validation`` and ``test``; rows are in the order of ``predictions.csv``.
+    answers : dict of arrays, or None
+        Content of ``answers.npz``: ``<model>.seed<seed>`` class answered after each time [k, n] and
+        ``<model>.times_ms`` [k], on the test samples in the order of ``predictions.csv``.
     """
 
     path: Path
@@ -51,6 +56,7 @@ class RunRecord:
     predictions: dict[str, np.ndarray[Any, Any]] | None
     config: dict[str, Any]
     scores: dict[str, np.ndarray[Any, Any]] | None = None
+    answers: dict[str, np.ndarray[Any, Any]] | None = None
 
 
 def load_run(path: Path | str) -> RunRecord:
@@ -74,6 +80,7 @@ def load_run(path: Path | str) -> RunRecord:
         _read_predictions(folder / "predictions.csv"),
         _read_config(folder / "config.toml"),
         _read_arrays(folder / "scores.npz"),
+        _read_arrays(folder / "answers.npz"),
     )
 
 
@@ -143,7 +150,8 @@ def _read_predictions(file: Path) -> dict[str, np.ndarray[Any, Any]] | None:
         columns: dict[str, np.ndarray[Any, Any]] = {
             name: np.array([int(row[name]) for row in rows], dtype=np.int64) for name in _INTEGERS
         }
-        for name in _TEXTS:
+        named = [name for name in reader.fieldnames or () if name.endswith(_MODALITY_COLUMNS)]
+        for name in dict.fromkeys([*_TEXTS, *named]):
             columns[name] = np.array([row[name] for row in rows], dtype=np.str_)
         columns["evidence_ms"] = np.array([float(row["evidence_ms"]) for row in rows])
     except (KeyError, TypeError, ValueError) as error:

@@ -9,6 +9,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from analysis.energy_verdict import SEEDS_FOR_A_VERDICT
 from analysis.records import RunRecord, load_run
 from analysis.style import format_pj, model_name
 from analysis.tables import (
@@ -21,7 +22,7 @@ from analysis.tables import (
     to_csv,
     who_needs_less,
 )
-from analysis.verdict import SEEDS_FOR_A_VERDICT, reuse, sentences
+from analysis.verdict import reuse, sentences
 from spikefuse.errors import ConfigError
 
 FIGURES = (

@@ -5,22 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
+from analysis.answers import accuracy_difference, lonely_groups
+from analysis.energy_verdict import SEEDS_FOR_A_VERDICT, energy_findings, figures_only, sentence
 from analysis.records import RunRecord
-from analysis.stats import paired_difference_interval
-from analysis.style import format_pj, model_name
-from analysis.tables import why_null
-from spikefuse.errors import DataError
-
-SEEDS_FOR_A_VERDICT = 5
+from analysis.style import model_name
 
 
 def sentences(run: RunRecord) -> list[str]:
     """The verdict, or that there is none; accuracy, energy and latency of SNN and dense twin.
 
-    Every ratio names its profile, the reuse assumed, the window, both accuracies and the seeds.
-    Where the dense twin is ahead, that is said first-hand.
+    Every ratio comes with its range and names its profile, the reuse assumed, the window, both
+    accuracies and the seeds. Where the dense twin is ahead, that is said first-hand.
     """
     result = run.result
     models = result["models"]
@@ -33,59 +28,13 @@ def sentences(run: RunRecord) -> list[str]:
         )
     if "snn" in models and "dense" in models:
         lines.append(_accuracy(run))
-        lines += [_energy(run, profile) for profile in result["ratios"].get("dynamic_pj", {})]
+        lines += _energies(run)
         lines += _latency(result)
     else:
         missing = [model_name(name) for name in ("snn", "dense") if name not in models]
         lines.append(f"No comparison: this run holds no {' and no '.join(missing)}.")
     lines += _fusion(result)
     return lines
-
-
-def accuracy_difference(
-    run: RunRecord, first: str, second: str
-) -> tuple[float, tuple[float, float]] | None:
-    """Mean of ``first - second`` in accuracy and its paired 95 % interval.
-
-    Seeds are averaged per sample first; vision recordings and speakers are resampled. None where
-    the run holds no predictions of both models.
-
-    Raises
-    ------
-    DataError
-        If the two models were not tested on the same samples.
-    """
-    if run.predictions is None:
-        return None
-    sides = [right_by_sample(run.predictions, model) for model in (first, second)]
-    if not all(len(samples) for samples, _ in sides):
-        return None
-    (samples, right), (others, other_right) = sides
-    if not np.array_equal(samples, others):
-        raise DataError(
-            f"predictions of {first} and {second} must be of the same samples, got "
-            f"{len(samples)} and {len(others)} samples"
-        )
-    of_sample = {int(sample): i for i, sample in enumerate(run.predictions["sample"])}
-    lines = [of_sample[int(sample)] for sample in samples]
-    interval = paired_difference_interval(
-        right,
-        other_right,
-        run.predictions["vision_group"][lines].tolist(),
-        run.predictions["audio_group"][lines].tolist(),
-        np.random.default_rng(0),
-    )
-    return float(np.mean(right - other_right)), interval
-
-
-def right_by_sample(
-    predictions: Mapping[str, np.ndarray[Any, Any]], model: str
-) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """Samples of a model, ascending, and the share of seeds that answered each rightly."""
-    of_model = predictions["model"] == model
-    right = (predictions["label"] == predictions["prediction"])[of_model].astype(np.float64)
-    samples, codes = np.unique(predictions["sample"][of_model], return_inverse=True)
-    return samples, np.bincount(codes, right, len(samples)) / np.maximum(np.bincount(codes), 1)
 
 
 def _accuracy(run: RunRecord) -> str:
@@ -112,36 +61,19 @@ def _accuracy(run: RunRecord) -> str:
         higher = "The SNN" if difference > 0 else "The dense twin"
         higher = f"{higher} scores higher here, but" if difference else "Both score the same;"
         said = f"{higher} the interval includes 0, so the two are not told apart"
-    speakers = set(run.predictions["audio_group"].tolist()) if run.predictions else set()
-    if len(speakers) == 1 and "" not in speakers:
-        said += "; with one test speaker it says nothing about other speakers"
+    for modality in lonely_groups(run):
+        kind = "speaker" if modality == "audio" else f"{modality} group"
+        said += f"; with one test {kind} it says nothing about other {kind}s"
     return f"{text}. {said}."
 
 
-def _energy(run: RunRecord, profile: str) -> str:
-    """Modelled energies of both under one profile, in full."""
-    result = run.result
-    snn, dense = (result["models"][name]["energy"][profile] for name in ("snn", "dense"))
-    ratio = result["ratios"]["dynamic_pj"][profile]
-    if ratio is None:
-        side, estimate = ("SNN fusion", snn) if snn["dynamic_pj"] is None else ("dense twin", dense)
-        return f"{profile}: no energy ratio; {side}: {why_null(estimate, 'dynamic_pj')}."
-    if abs(ratio - 1) < 0.01:
-        said = "equal within 1 %"
-    else:
-        said = f"{'the SNN' if ratio > 1 else 'the dense twin'} needs less"
-    text = (
-        f"{profile}: modelled dynamic energy per sample SNN {format_pj(snn['dynamic_pj'])}, dense "
-        f"{format_pj(dense['dynamic_pj'])}, dense / SNN = {ratio:.2f}: {said}"
-    )
-    sensors = result["ratios"].get("with_sensors_pj", {}).get(profile)
-    if sensors is not None:
-        text += f"; with the sensors' power dense / SNN = {sensors:.3f}"
-    accuracies = " and ".join(f"{result['models'][m]['accuracy']:.3f}" for m in ("snn", "dense"))
-    return (
-        f"{text} (dense weight reuse {reuse(run)}, window {result['data']['duration_ms']:g} ms, "
-        f"accuracy {accuracies}, {_seeds(result)})."
-    )
+def _energies(run: RunRecord) -> list[str]:
+    """A verdict for every profile and reuse; with few seeds the figures at the run's reuse."""
+    findings = energy_findings(run)
+    if len(run.result["seeds"]) >= SEEDS_FOR_A_VERDICT:
+        return [sentence(finding) for finding in findings]
+    priced = [f for f in findings if f["reuse"] in (reuse(run), "any")] or findings
+    return [figures_only(finding) for finding in priced]
 
 
 def reuse(run: RunRecord) -> str:

@@ -30,6 +30,8 @@ class Evaluation:
         Time after which the answer never changes again: hardware-free, known only afterwards.
     times_ms, accuracy_by_time : float [k]
         Accuracy of the answer given after each time.
+    answers : int [k, n]
+        Those answers.
     counts : OpCounts
     scores : FinalScores
         Log-probabilities of the final answers.
@@ -42,6 +44,7 @@ class Evaluation:
     evidence_ms: FloatArray
     times_ms: FloatArray
     accuracy_by_time: FloatArray
+    answers: Int64Array
     counts: OpCounts
     scores: FinalScores
     compute_ms: float
@@ -76,6 +79,7 @@ def evaluate(learner: Learner, data: PairedData, config: Config) -> Evaluation:
         times[first_final(by_time)],
         times,
         (by_time == truth).mean(axis=1),
+        by_time,
         OpCounts.concat(counted),
         FinalScores.from_logits(torch.cat(last), torch.cat(labels)),
         _host_compute_ms(learner, data, config.cost.latency_repeats),

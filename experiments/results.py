@@ -127,6 +127,7 @@ def _pooled(evaluations: Sequence[Evaluation], counts: OpCounts) -> Evaluation:
         np.concatenate([e.evidence_ms for e in evaluations]),
         evaluations[0].times_ms,
         np.mean([e.accuracy_by_time for e in evaluations], axis=0),
+        np.concatenate([e.answers for e in evaluations], axis=1),
         counts,
         FinalScores(
             np.concatenate([e.scores.log_probs for e in evaluations]),

@@ -21,7 +21,13 @@ from experiments.files import write_bytes, write_json, write_text
 from experiments.learners import Learner, build_learner
 from experiments.missing import describe_missing
 from experiments.results import build_result, groups
-from experiments.scores import FinalScores, calibrate_late, final_scores, write_scores
+from experiments.scores import (
+    FinalScores,
+    calibrate_late,
+    final_scores,
+    write_answers,
+    write_scores,
+)
 from experiments.training import epochs_of, train_model
 from spikefuse.errors import ConfigError
 
@@ -153,6 +159,8 @@ def _evaluate_all(
     tested = {name: [e.scores for e in by_seed] for name, by_seed in evaluations.items()}
     by_split = {"validation": validation, "test": tested}
     write_scores(folder / "scores.npz", data, config.seeds, by_split)
+    said = {m: [(e.times_ms, e.answers) for e in by_seed] for m, by_seed in evaluations.items()}
+    write_answers(folder / "answers.npz", config.seeds, said)
     if "snn" in learners and {"vision", "audio"} <= set(data.sensor_sizes):
         index = typical_sample(evaluations["snn"][0])
         buffer = io.BytesIO()

@@ -101,6 +101,25 @@ def calibrate_late(learner: Learner, data: PairedData) -> dict[str, float]:
     return found
 
 
+def write_answers(
+    path: Path,
+    seeds: Sequence[int],
+    tested: Mapping[str, Sequence[tuple[FloatArray, Int64Array]]],
+) -> None:
+    """``answers.npz``, whole or absent: times and answers [k, n] of each model and seed;
+
+    `analysis.records.RunRecord` says what it holds.
+    """
+    arrays: dict[str, Any] = {}
+    for name, by_seed in tested.items():
+        for seed, (times_ms, answers) in zip(seeds, by_seed, strict=True):
+            arrays[f"{name}.times_ms"] = times_ms
+            arrays[f"{name}.seed{seed}"] = answers.astype(np.int16)
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)
+    write_bytes(path, buffer.getvalue())
+
+
 def write_scores(
     path: Path,
     data: PairedData,

@@ -5,8 +5,9 @@ import csv
 import numpy as np
 import pytest
 
+from analysis.answers import accuracy_difference
 from analysis.records import load_run
-from analysis.verdict import accuracy_difference, sentences
+from analysis.verdict import sentences
 from spikefuse.errors import DataError
 
 
@@ -26,21 +27,29 @@ def test_five_seeds_need_no_such_line(five_seeds, write) -> None:
 
 def test_a_ratio_names_what_it_rests_on(result, write) -> None:
     text = said(write(result))
-    line = next(line for line in text.splitlines() if "dense / SNN = 1.25" in line)
-    for part in ("horowitz_45nm_fp32", "modelled", "reuse ideal", "window 200 ms", "0.900 and"):
+    line = next(line for line in text.splitlines() if "dense / SNN = 0.909" in line)
+    for part in ("horowitz_45nm_fp32", "modelled", "reuse ideal", "window 200 ms", "1 seed"):
         assert part in line
-    assert "the SNN needs less" in line
-    assert "dense / SNN = 1.000" in line
-    assert "loihi1_davies2018: no energy ratio; dense twin: " in text
+    assert "accuracy SNN 0.900, dense twin 0.920 (fp32; difference -2.5 points, 95 %" in line
+    assert "dense / SNN = 0.909 [0.63, 1.26], the SNN needs less in 25% of draws" in line
+    assert "5 to 95 % of 100 draws" in line
+    assert (
+        "loihi1_davies2018, dense weight reuse any, window 200 ms, 1 seed: no energy ratio" in text
+    )
+
+
+def test_figures_of_few_seeds_name_no_winner(result, write) -> None:
+    text = said(write(result))
+    assert "the SNN needs less in" in text
+    assert ": the SNN needs less" not in text
+    assert ": the dense twin needs less" not in text
 
 
 def test_the_dense_twin_wins_aloud(result, write) -> None:
     result["models"]["dense"]["accuracy"] = 1.0
     result["models"]["snn"]["accuracy"] = 0.5
-    result["ratios"]["dynamic_pj"]["horowitz_45nm_fp32"] = 0.5
     text = said(write(result))
     assert "The dense twin is ahead on this test set." in text
-    assert "the dense twin needs less" in text
     assert "the dense twin is sooner" in text
 
 
