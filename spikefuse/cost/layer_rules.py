@@ -18,7 +18,7 @@ from spikefuse.cost.synapse_rules import (
     count_pool,
     count_synapses,
 )
-from spikefuse.neurons import ALIF, LIF, CubaLIF, LIReadout
+from spikefuse.neurons import ALIF, LIF, CubaLIF, FixedLIF, FixedReadout, LIReadout
 from spikefuse.opcounts import PathCounts
 from spikefuse.synapses import (
     ConstantCurrent,
@@ -32,7 +32,7 @@ from spikefuse.synapses import (
     SpikeTrace,
 )
 
-NEURONS = (LIF, CubaLIF, ALIF, LIReadout)
+NEURONS = (LIF, CubaLIF, ALIF, LIReadout, FixedLIF, FixedReadout)
 _KNOWN = (
     *NEURONS,
     ConstantCurrent,
@@ -99,7 +99,7 @@ def traffic_of(layer: nn.Module, args: tuple[Any, ...], output: Any) -> dict[str
         options = Convolution(layer.stride, layer.padding, (1, 1), False, (0, 0), 1)
         return {"": Traffic(sent, layer.weight.detach(), options)}
     weight = getattr(layer, "recurrent_weight", None)
-    if isinstance(layer, LIF | CubaLIF | ALIF) and weight is not None:
+    if isinstance(layer, LIF | CubaLIF | ALIF | FixedLIF) and weight is not None:
         state = args[1] if len(args) > 1 else None
         back = messages_of(one_step_later(output[0].detach(), state))
         return {".recurrent": Traffic(back.all, weight.detach())}

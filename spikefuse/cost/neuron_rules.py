@@ -9,22 +9,32 @@ from torch import Tensor
 
 from spikefuse.cost.messages import messages_of
 from spikefuse.cost.synapse_rules import count_recurrent
-from spikefuse.neurons import ALIF, LIF, CubaLIF, LIReadout, RecurrentState
+from spikefuse.neurons import (
+    ALIF,
+    LIF,
+    CubaLIF,
+    FixedLIF,
+    FixedReadout,
+    LIReadout,
+    RecurrentState,
+)
 from spikefuse.opcounts import PathCounts
 from spikefuse.synapses import SpikeTrace
 
 SpikingNeurons = LIF | CubaLIF | ALIF
+Neurons = SpikingNeurons | LIReadout | FixedLIF | FixedReadout
 
 
 def count_neurons(
-    layer: SpikingNeurons | LIReadout, args: tuple[Any, ...], output: Any, modality: str
+    layer: Neurons, args: tuple[Any, ...], output: Any, modality: str
 ) -> dict[str, PathCounts]:
     """Updates of a layer, one per neuron and step, and its recurrent synapses as a path apart."""
     current: Tensor = args[0].detach()
     words = 2 if isinstance(layer, CubaLIF | ALIF) else 1
-    fired = 0 if isinstance(layer, LIReadout) else int(output[0].detach().sum(dtype=torch.float64))
+    silent = isinstance(layer, LIReadout | FixedReadout)
+    fired = 0 if silent else int(output[0].detach().sum(dtype=torch.float64))
     state = args[1] if len(args) > 1 else None
-    if isinstance(layer, LIReadout) or layer.recurrent_weight is None:
+    if isinstance(layer, LIReadout | FixedReadout) or layer.recurrent_weight is None:
         active = _active_from(layer, current, output[0].detach(), state)
         return {"": _updates(current, active, words, modality, fired)}
     arriving = one_step_later(output[0].detach(), state)
@@ -32,7 +42,10 @@ def count_neurons(
     back = count_recurrent(
         weight, messages_of(arriving), current.shape[0] * current.shape[1], modality
     )
-    active = _active_recurrent(layer, current + arriving @ weight, output[0].detach(), state)
+    if isinstance(layer, FixedLIF):
+        active = layer.active(current, state)
+    else:
+        active = _active_recurrent(layer, current + arriving @ weight, output[0].detach(), state)
     return {"": _updates(current, active, words, modality, fired), ".recurrent": back}
 
 
@@ -78,10 +91,10 @@ def one_step_later(spikes: Tensor, state: Any) -> Tensor:
     return arriving
 
 
-def _active_from(
-    layer: SpikingNeurons | LIReadout, current: Tensor, output: Tensor, state: Any
-) -> int:
+def _active_from(layer: Neurons, current: Tensor, output: Tensor, state: Any) -> int:
     """Active neuron-steps of neurons without recurrence, from rest or from a state."""
+    if isinstance(layer, FixedLIF | FixedReadout):
+        return layer.active(current, state)
     if state is None:
         return layer.count_active(current)
     if isinstance(layer, LIReadout):

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from spikefuse.kernels.compaction import compact
 from spikefuse.kernels.fused import fused_event_li, fused_event_lif
 from spikefuse.kernels.fused_conv import fused_conv_lif
 from spikefuse.kernels.fused_delay import fused_delayed_lif
-from spikefuse.neurons import LIF, LIReadout
+from spikefuse.neurons import LIF, FixedLIF, FixedReadout, LIReadout
 from spikefuse.spikes import SpikeBatch
 from spikefuse.synapses import DelayedLinear, EventConv2d, EventLinear
 
@@ -29,8 +30,8 @@ def infer_lif(
     events : sequence of SpikeBatch, each (T, B, n_in)
     synapses : sequence of EventLinear
         One per source.
-    neuron : LIF
-        A layer without recurrence.
+    neuron : LIF or FixedLIF
+        A layer without recurrence. Whole numbers have no fused kernel: their currents are dense.
     v0 : Tensor[B, n_out], optional
         Membrane before the first step, zero by default.
 
@@ -47,6 +48,10 @@ def infer_lif(
     --------
     spikefuse.kernels.fused_event_lif : the operation.
     """
+    if isinstance(neuron, FixedLIF):
+        currents = [synapse(part) for part, synapse in zip(events, synapses, strict=True)]
+        fired, v = neuron(sum(currents[1:], currents[0]), v0)
+        return compact(fired), v
     neuron = _plain_lif(neuron)
     p = neuron.params
     weights = [_weight(synapse) for synapse in synapses]
@@ -157,7 +162,7 @@ def infer_readout(
     ----------
     events : SpikeBatch of shape (T, B, n_in)
     synapse : EventLinear
-    readout : LIReadout
+    readout : LIReadout or FixedReadout
     v0 : Tensor[B, n_out], optional
 
     Returns
@@ -173,6 +178,9 @@ def infer_readout(
     --------
     spikefuse.kernels.fused_event_li : the operation.
     """
+    if isinstance(readout, FixedReadout):
+        evidence: tuple[Tensor, Tensor] = readout(synapse(events), v0)
+        return evidence
     if not isinstance(readout, LIReadout):
         raise ValueError(f"readout must be a LIReadout, got {type(readout).__name__}")
     scaled = _weight(synapse) * readout.log_gain.exp()

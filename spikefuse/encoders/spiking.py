@@ -15,7 +15,7 @@ from spikefuse.encoders.spec import ModalitySpec
 from spikefuse.kernels import eager
 from spikefuse.kernels.band import near_threshold
 from spikefuse.kernels.compaction import compact
-from spikefuse.neurons import LIF, LIFParams, RecurrentState
+from spikefuse.neurons import LIF, FixedLIF, LIFParams, RecurrentState
 from spikefuse.spikes import SpikeBatch
 from spikefuse.surrogate import Surrogate
 from spikefuse.synapses import DelayedLinear, EventConv2d, EventLinear
@@ -115,7 +115,9 @@ class SpikingEncoder(nn.Module):
         under_way: list[Tensor] = []
         for i, (synapse, neuron) in enumerate(zip(self.synapses, self.neurons, strict=True)):
             v: Any
-            if isinstance(neuron, LIF) and neuron.recurrent_weight is not None:
+            if isinstance(neuron, FixedLIF) or (
+                isinstance(neuron, LIF) and neuron.recurrent_weight is not None
+            ):
                 if isinstance(synapse, DelayedLinear):
                     current, pending = synapse(events, before[n_layers])
                     under_way.append(pending)

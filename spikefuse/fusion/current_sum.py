@@ -11,7 +11,7 @@ from spikefuse.fusion.concat import ConcatFusion
 from spikefuse.fusion.operator import InferOutput, State
 from spikefuse.kernels.fused import fused_event_lif
 from spikefuse.kernels.products import event_matmul
-from spikefuse.neurons import LIFParams
+from spikefuse.neurons import FixedLIF, LIFParams
 from spikefuse.spikes import SpikeBatch
 from spikefuse.synapses import EventLinear
 
@@ -93,6 +93,8 @@ class CurrentSumFusion(ConcatFusion):
     @torch.no_grad()
     def infer(self, events: Mapping[str, SpikeBatch], state: State | None = None) -> InferOutput:
         """`forward` on events, synapses and neurons fused."""
+        if isinstance(self.hidden, FixedLIF):
+            return super().infer(events, state)
         self.check(events)
         p = self.hidden.params
         fused, v = fused_event_lif(
