@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from spikefuse.cost.constants import Bound
 from spikefuse.cost.profile import HardwareProfile
 from spikefuse.opcounts import OpCounts, PathCounts
 
 # Times of a neuron's update, and how many of them a population has.
-_SOMA: Mapping[str, Callable[[PathCounts], int]] = {
+SOMA_TIMES: Mapping[str, Callable[[PathCounts], int]] = {
     "t_neuron_active": lambda p: p.neuron_updates_active,
     "t_neuron_idle": lambda p: p.neuron_updates_idle,
     "t_neuron_access": lambda p: p.neuron_updates_active + p.neuron_updates_idle,
@@ -32,13 +32,17 @@ class Population:
     n_neurons : int
     neurons : PathCounts
     synapses : tuple of PathCounts
-        Of the paths between the population before and this one, in the order in which they ran.
+        Of the paths between the population before and this one, in the order in which they ran,
+        and of the neurons' own recurrent synapses.
+    inputs : tuple of str
+        Names of those paths.
     """
 
     name: str
     n_neurons: int
     neurons: PathCounts
     synapses: tuple[PathCounts, ...]
+    inputs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -69,18 +73,31 @@ class StepTime:
 def populations_of(counts: OpCounts) -> list[Population]:
     """The layers of neurons of a model, each with the event paths that ran since the one before."""
     found: list[Population] = []
-    waiting: list[PathCounts] = []
+    waiting: dict[str, PathCounts] = {}
     for name, path in counts.by_path.items():
         updates = path.neuron_updates_active + path.neuron_updates_idle
         if path.kind != "event":
             continue
+        if found and name in (f"{found[-1].name}.recurrent", f"{found[-1].name}.input"):
+            found[-1] = _driven_by(found[-1], name, path)
+            continue
         if not updates:
-            waiting.append(path)
+            waiting[name] = path
             continue
         words = max(path.state_reads // updates, 1)
-        found.append(Population(name, path.state_words // words, path, tuple(waiting)))
-        waiting = []
+        synapses = tuple(waiting.values())
+        found.append(Population(name, path.state_words // words, path, synapses, tuple(waiting)))
+        waiting = {}
     return found
+
+
+def _driven_by(population: Population, name: str, path: PathCounts) -> Population:
+    """The population with one path more that drives it."""
+    return replace(
+        population,
+        synapses=(*population.synapses, path),
+        inputs=(*population.inputs, name),
+    )
 
 
 def cores_of(populations: Sequence[Population], profile: HardwareProfile) -> dict[str, int]:
@@ -111,6 +128,14 @@ def chip_share(counts: OpCounts, profile: HardwareProfile) -> float:
     if not populations:
         raise ValueError("counts must hold neurons to be placed, got none")
     return sum(cores_of(populations, profile).values()) / profile.value("n_cores")
+
+
+def arrival_ns(profile: HardwareProfile, bound: Bound = "value") -> float:
+    """Time that a core takes to receive one message, 0 where none is published."""
+    for name in ("t_message_in", "t_spike_within_tile"):
+        if profile.holds(name):
+            return profile.value(name, bound)
+    return 0.0
 
 
 def step_time(
@@ -165,21 +190,14 @@ def step_time(
     cores = cores_of(populations, profile)
     per_step = 1.0 / (counts.n_samples * n_steps)
     t_synop = profile.value("t_synop", bound)
-    t_in = next(
-        (
-            profile.value(name, bound)
-            for name in ("t_message_in", "t_spike_within_tile")
-            if profile.holds(name)
-        ),
-        0.0,
-    )
+    t_in = arrival_ns(profile, bound)
     soma_ns: dict[str, float] = {}
     message_ns: dict[str, float] = {}
     for p in populations:
         k = cores[p.name]
         own = sum(
             amount(p.neurons) * profile.value(name, bound)
-            for name, amount in _SOMA.items()
+            for name, amount in SOMA_TIMES.items()
             if profile.holds(name)
         )
         soma_ns[p.name] = own * per_step / k

@@ -1,0 +1,199 @@
+"""Latency: queues against a simulation, quantiles against draws, steps by hand."""
+
+import numpy as np
+import pytest
+import torch
+
+from spikefuse.cost import count
+from spikefuse.cost.chip import populations_of, step_time
+from spikefuse.cost.energy import energy
+from spikefuse.cost.latency import (
+    backlog_ms,
+    finish_ms,
+    in_time,
+    layer_ticks,
+    quantile_with_phase,
+    sliding_ms,
+    step_times,
+    stft_delay_ms,
+    tumbling_ms,
+)
+from spikefuse.cost.profile import load_profile
+from spikefuse.cost.step_counts import StepCounts, count_steps
+from spikefuse.cost.step_energy import step_energy_pj
+from spikefuse.encoders.spec import EncoderSpec, ModalitySpec
+from spikefuse.models import FusionSNN, ModelSpec
+from spikefuse.neurons import LIFParams
+from spikefuse.opcounts import OpCounts, PathCounts
+from spikefuse.spikes import SpikeBatch
+
+LOIHI = load_profile("loihi1_davies2018")
+T, B = 6, 4
+
+
+def fused_model() -> tuple[FusionSNN, dict[str, SpikeBatch]]:
+    torch.manual_seed(0)
+    sizes = {"vision": (6, 6, 2), "audio": (8, 1, 1)}
+    parts = tuple(ModalitySpec(n, s, EncoderSpec(hidden=12)) for n, s in sizes.items())
+    model = FusionSNN(ModelSpec(parts, 4, 5.0, "concat", 11, LIFParams(), 20.0, {}))
+    x = {
+        n: SpikeBatch.from_dense((torch.rand(T, B, w * h * p) < 0.3).float())
+        for n, (w, h, p) in sizes.items()
+    }
+    return model, x
+
+
+def two_layers() -> StepCounts:
+    """Two steps of one sample: 3 + 5 spikes in, 20 each; 10 neurons, then 2."""
+
+    def column(*values: int) -> torch.Tensor:
+        return torch.tensor(values)[:, None]
+
+    neurons = {
+        "neuron_updates_active": column(4, 10),
+        "neuron_updates_idle": column(6, 0),
+        "spikes_fired": column(1, 2),
+        "state_reads": column(10, 10),
+        "state_writes": column(10, 10),
+    }
+    readout = {
+        "neuron_updates_active": column(0, 2),
+        "neuron_updates_idle": column(2, 0),
+        "state_reads": column(2, 2),
+        "state_writes": column(2, 2),
+    }
+    return StepCounts(
+        {
+            "a.synapse": {"effective_acs": column(60, 100), "spikes_routed": column(3, 5)},
+            "a.neurons": neurons,
+            "b.synapse": {"effective_acs": column(2, 4), "spikes_routed": column(1, 2)},
+            "b.neurons": readout,
+        },
+        {
+            "a.synapse": PathCounts(weight_words=80),
+            "a.neurons": PathCounts(state_words=10),
+            "b.synapse": PathCounts(weight_words=20),
+            "b.neurons": PathCounts(state_words=2),
+        },
+        (2, 1),
+    )
+
+
+def test_the_time_of_each_step_by_hand() -> None:
+    found = step_times(two_layers(), LOIHI)
+    soma = np.array([4 * 8.4 + 6 * 5.3, 10 * 8.4])
+    messages = np.array([60 * 3.5 + 3 * 2.1, 100 * 3.5 + 5 * 2.1])
+    assert found.by_bound["value"][:, 0] == pytest.approx((113 + soma + messages) * 1e-3)
+    assert found.by_bound["low"][:, 0] == pytest.approx((113 + np.maximum(soma, messages)) * 1e-3)
+    assert found.by_bound["high"][:, 0] == pytest.approx((465 + soma + messages) * 1e-3)
+    assert found.busiest == "a.neurons"
+
+
+def test_the_mean_step_of_a_layer_that_is_always_busiest_is_that_of_the_mean_counts() -> None:
+    steps = two_layers()
+    mean = step_time(steps.until(2), LOIHI, 2)
+    assert step_times(steps, LOIHI).by_bound["value"].mean() == pytest.approx(mean.high_us)
+
+
+def test_recurrent_synapses_load_their_own_neurons() -> None:
+    counts = OpCounts(
+        {
+            "a": PathCounts(neuron_updates_idle=4, state_reads=4, state_words=4),
+            "a.recurrent": PathCounts(effective_acs=8),
+            "b": PathCounts(neuron_updates_idle=4, state_reads=4, state_words=4),
+        },
+        1,
+    )
+    assert [p.inputs for p in populations_of(counts)] == [("a.recurrent",), ()]
+
+
+@pytest.mark.parametrize("load", [0.5, 0.95, 1.3])
+def test_the_backlog_is_that_of_a_simulated_queue(load: float) -> None:
+    rng = np.random.default_rng(0)
+    dt = 2.0
+    step = rng.exponential(load * dt, (200, 5))
+    for sample in range(5):
+        now = 0.0
+        for n in range(200):
+            closed = dt * (n + 1)
+            begins = max(now, closed)
+            assert backlog_ms(step, dt)[n, sample] == pytest.approx(begins - closed, abs=1e-9)
+            now = begins + step[n, sample]
+            assert finish_ms(step, dt)[n, sample] == pytest.approx(now)
+
+
+def test_equal_steps_have_a_backlog_in_closed_form() -> None:
+    step = np.full((10, 1), 3.0)
+    assert backlog_ms(step, 2.0)[:, 0] == pytest.approx(np.arange(10) * 1.0)
+    assert not backlog_ms(step, 3.0).any()
+    assert finish_ms(step, 5.0)[:, 0] == pytest.approx(5.0 * np.arange(1, 11) + 3.0)
+
+
+def test_layers_of_modalities_are_side_by_side() -> None:
+    neurons = PathCounts(neuron_updates_idle=1, state_reads=1, state_words=1)
+    paths = {
+        "v1": PathCounts(**{**neurons.__dict__, "modality": "vision"}),
+        "v2": PathCounts(**{**neurons.__dict__, "modality": "vision"}),
+        "a1": PathCounts(**{**neurons.__dict__, "modality": "audio"}),
+        "fused": neurons,
+        "readout": neurons,
+    }
+    assert layer_ticks(OpCounts(paths, 1)) == 3
+    assert layer_ticks(OpCounts({"readout": neurons}, 1)) == 0
+
+
+def test_quantiles_with_a_uniform_phase_agree_with_draws() -> None:
+    rng = np.random.default_rng(0)
+    values = rng.choice([10.0, 40.0, 45.0, 100.0], 50)
+    drawn = (values[:, None] + rng.uniform(0, 30, (50, 20_000))).ravel()
+    for q in (0.05, 0.5, 0.95):
+        assert quantile_with_phase(values, 30.0, q) == pytest.approx(np.quantile(drawn, q), abs=0.2)
+
+
+def test_quantiles_with_a_phase_in_closed_form() -> None:
+    assert quantile_with_phase(np.array([10.0]), 20.0, 0.95) == pytest.approx(29.0)
+    assert quantile_with_phase(np.array([10.0, 10.0]), 20.0, 0.5) == pytest.approx(20.0)
+    assert quantile_with_phase(np.array([1.0, 2.0, 3.0]), 0.0, 0.5) == 2.0
+    with pytest.raises(ValueError, match="span must be finite"):
+        quantile_with_phase(np.array([1.0]), -1.0, 0.5)
+
+
+def test_waits_for_windows_and_spectrograms() -> None:
+    assert tumbling_ms(100.0) == (150.0, 200.0)
+    assert sliding_ms(100.0, 20.0) == (110.0, 120.0)
+    assert stft_delay_ms(400, 16_000) == 25.0
+    assert stft_delay_ms(400, 16_000, centred=True) == 12.5
+    with pytest.raises(ValueError, match="n_fft and sample_rate must be at least 1"):
+        stft_delay_ms(0, 16_000)
+
+
+def test_a_late_answer_is_not_right_in_time() -> None:
+    found = in_time(np.array([10.0, 20.0, 30.0]), np.array([True, False, True]), [20.0, 5.0])
+    assert found[0] == {"deadline_ms": 20.0, "in_time": 2 / 3, "right_in_time": 1 / 3}
+    assert found[1]["in_time"] == 0.0
+
+
+@pytest.mark.parametrize(
+    "profile", ["loihi1_davies2018", "loihi1_nahuku", "horowitz_45nm_int8", "yan2024_22nm"]
+)
+def test_energies_of_steps_add_up_to_the_energy_of_the_whole(profile: str) -> None:
+    model, x = fused_model()
+    found, reason = step_energy_pj(count_steps(model, x), profile)
+    assert found is not None
+    assert reason is None
+    whole = energy(count(model, x), profile).dynamic_pj
+    assert float(found.sum(0).mean()) == pytest.approx(whole, rel=1e-12)
+    assert bool((found > 0).all())
+    first = {n: SpikeBatch.from_dense(e.to_dense()[:2]) for n, e in x.items()}
+    assert float(found[:2].sum(0).mean()) == pytest.approx(
+        energy(count(model, first), profile).dynamic_pj, rel=1e-12
+    )
+
+
+def test_a_profile_without_a_price_says_why() -> None:
+    steps = two_layers()
+    assert step_energy_pj(steps, "jetson_orin_nano_bound")[0] is None
+    assert "event-driven" in str(step_energy_pj(steps, "jetson_orin_nano_bound")[1])
+    dense = StepCounts({}, {"x": PathCounts(kind="dense")}, (1, 1))
+    with pytest.raises(ValueError, match="paths must be event-driven"):
+        step_energy_pj(dense, LOIHI)
