@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -18,12 +18,12 @@ from sensors.cochlea import Cochlea, CochleaParams
 from sensors.dvs import DvsParams, DvsPixelArray
 from sensors.recordings import Recording
 from sensors.speech import add_noise, random_voice, synthesise
-from spikefuse._types import FloatArray, Int64Array
+from spikefuse._types import Float32Array, FloatArray, Int64Array
 from spikefuse.events import EVENT_DTYPE, EventStream
 
 Progress = Callable[[int, int], None]
 _SIDE = 34
-_SAMPLE_RATE = 8000
+SAMPLE_RATE_HZ = 8000
 _FILMS_AT_ONCE = 64
 _MARGIN = 16  # pixels around the sensor: room for jitter, movement and interpolation
 _SPLITS = ("train", "validation", "test")
@@ -122,6 +122,24 @@ def build_vision(params: DigitsParams, progress: Progress | None = None) -> list
     ValueError
         If more pictures are asked for than scikit-learn ships (1797).
     """
+    total = params.n_train + params.n_validation + params.n_test
+    recordings: list[Recording] = []
+    for recording, _ in filmed_digits(params):
+        recordings.append(recording)
+        whole_batch = len(recordings) % _FILMS_AT_ONCE == 0 or len(recordings) == total
+        if progress is not None and whole_batch:
+            progress(len(recordings), 2 * total)
+    return recordings
+
+
+def filmed_digits(params: DigitsParams) -> Iterator[tuple[Recording, FloatArray]]:
+    """Every vision recording with the first picture of its film, ``[34, 34]``, 0 to 255.
+
+    Raises
+    ------
+    ValueError
+        As of `build_vision`.
+    """
     from sklearn.datasets import load_digits as load_pictures
 
     data = load_pictures()
@@ -132,22 +150,17 @@ def build_vision(params: DigitsParams, progress: Progress | None = None) -> list
         )
     rng = np.random.default_rng([params.seed, 0])
     chosen = rng.permutation(len(data.images))[: sum(sizes)]
-    splits = np.repeat(_SPLITS, sizes)
+    splits = iter(np.repeat(_SPLITS, sizes))
     array = DvsPixelArray(params.dvs)
-    recordings: list[Recording] = []
     for start in range(0, len(chosen), _FILMS_AT_ONCE):
         part = chosen[start : start + _FILMS_AT_ONCE]
         films, times_us = saccade_films(data.images[part], params.position_jitter_px, rng)
-        for index, stream in zip(
-            part, array.encode_batch(films, times_us, noise_rng=rng), strict=True
-        ):
+        streams = array.encode_batch(films, times_us, noise_rng=rng)
+        for index, film, stream in zip(part, films, streams, strict=True):
             worn = _wear(stream, params.event_drop, params.background_hz, rng)
             name = f"picture-{index:04d}"
-            split = str(splits[len(recordings)])
-            recordings.append(Recording(worn, int(data.target[index]), name, name, split))
-        if progress is not None:
-            progress(len(recordings), 2 * len(chosen))
-    return recordings
+            split = str(next(splits))
+            yield Recording(worn, int(data.target[index]), name, name, split), film[0]
 
 
 def saccade_films(
@@ -187,22 +200,41 @@ def saccade_path(step_us: int = 4000) -> tuple[FloatArray, Int64Array]:
 
 def build_audio(params: DigitsParams, progress: Progress | None = None) -> list[Recording]:
     """Synthetic spoken digits in noise through the cochlea; voices are disjoint between splits."""
+    total = params.n_train + params.n_validation + params.n_test
+    cochlea = Cochlea(params.cochlea)
+    recordings: list[Recording] = []
+    for utterance in spoken_digits(params):
+        stream = cochlea.encode(utterance.wave, SAMPLE_RATE_HZ)
+        label, name, voice = utterance.digit, utterance.name, utterance.voice
+        recordings.append(Recording(stream, label, name, voice, utterance.split))
+        if progress is not None and (len(recordings) - 1) % 50 == 0:
+            progress(total + len(recordings), 2 * total)
+    return recordings
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """A synthetic spoken digit in noise, at 8 kHz."""
+
+    name: str
+    digit: int
+    voice: str
+    split: str
+    wave: Float32Array
+
+
+def spoken_digits(params: DigitsParams) -> Iterator[Utterance]:
+    """What the microphone hears of the embedded default, recording after recording."""
     rng = np.random.default_rng([params.seed, 1])
     sizes = (params.n_train, params.n_validation, params.n_test)
     n_voices = (params.voices, max(params.voices // 2, 1), max(params.voices // 2, 1))
-    cochlea = Cochlea(params.cochlea)
-    recordings: list[Recording] = []
     for split, size, count in zip(_SPLITS, sizes, n_voices, strict=True):
         voices = [random_voice(f"{split}-voice-{i}", rng) for i in range(count)]
         for index in range(size):
             digit, voice = index % 10, voices[int(rng.integers(count))]
-            clean = synthesise(digit, voice, rng, _SAMPLE_RATE)
-            stream = cochlea.encode(add_noise(clean, params.snr_db, rng), _SAMPLE_RATE)
-            name = f"{split}-utterance-{index:04d}"
-            recordings.append(Recording(stream, digit, name, voice.name, split))
-            if progress is not None and index % 50 == 0:
-                progress(sum(sizes) + len(recordings), 2 * sum(sizes))
-    return recordings
+            clean = synthesise(digit, voice, rng, SAMPLE_RATE_HZ)
+            heard = add_noise(clean, params.snr_db, rng)
+            yield Utterance(f"{split}-utterance-{index:04d}", digit, voice.name, split, heard)
 
 
 def _window(canvas: FloatArray, offset: FloatArray) -> FloatArray:
