@@ -46,6 +46,8 @@ def check_values(config: Config) -> None:
             raise ConfigError(
                 f"train.{name} must be >= 0 and finite, got {getattr(config.train, name)}"
             )
+    if config.train.aware_epochs < 0:
+        raise ConfigError(f"train.aware_epochs must be >= 0, got {config.train.aware_epochs}")
     if not 0 <= config.train.modality_dropout <= 1:
         raise ConfigError(
             f"train.modality_dropout must lie in [0, 1], got {config.train.modality_dropout}"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -13,9 +14,19 @@ from experiments.batches import Batch, batches
 from experiments.config import Config, CostConfig
 from experiments.data import Hearing, PairedData
 from experiments.learners import Learner
+from experiments.precision import (
+    AWARE,
+    FLOAT,
+    AtPrecision,
+    at_precision,
+    precision_of,
+    precisions_of,
+)
 from experiments.scores import FinalScores
 from spikefuse._types import FloatArray, Int64Array
 from spikefuse.cost import count, energy
+from spikefuse.cost.counter import Counter
+from spikefuse.errors import ConfigError
 from spikefuse.opcounts import OpCounts, PathCounts
 
 
@@ -37,6 +48,8 @@ class Evaluation:
         Log-probabilities of the final answers.
     compute_ms : float
         Host time for one sample at batch 1, preparation of the inputs included.
+    by_precision : mapping of precision to AtPrecision
+        The same in whole numbers, for profiles that price them.
     """
 
     labels: Int64Array
@@ -48,6 +61,7 @@ class Evaluation:
     counts: OpCounts
     scores: FinalScores
     compute_ms: float
+    by_precision: Mapping[str, AtPrecision] = field(default_factory=dict)
 
     @property
     def accuracy(self) -> float:
@@ -55,8 +69,18 @@ class Evaluation:
         return float((self.labels == self.predictions).mean())
 
 
-def evaluate(learner: Learner, data: PairedData, config: Config) -> Evaluation:
-    """Read the test pairs once with a trained model."""
+def evaluate(
+    learner: Learner,
+    data: PairedData,
+    config: Config,
+    seed: int = 0,
+    aware: Learner | None = None,
+) -> Evaluation:
+    """Read the test pairs once with a trained model, in float and in whole numbers.
+
+    ``seed`` chooses the training pairs that scale a dense model's inputs; ``aware`` was trained
+    behind the rounding.
+    """
     learner.model.eval()
     times_ms = learner.anytime_ms(config.cost.windows_ms)
     answers: list[torch.Tensor] = []
@@ -69,7 +93,7 @@ def evaluate(learner: Learner, data: PairedData, config: Config) -> Evaluation:
         answers.append(scores.argmax(2))
         last.append(scores[-1])
         labels.append(batch.labels)
-        counted.append(_count(learner, batch, config, data.hearing))
+        counted.append(count_batch(learner, batch, config, data.hearing))
     by_time = torch.cat(answers, dim=1).numpy()
     truth = torch.cat(labels).numpy()
     times = np.asarray(times_ms)
@@ -83,7 +107,61 @@ def evaluate(learner: Learner, data: PairedData, config: Config) -> Evaluation:
         OpCounts.concat(counted),
         FinalScores.from_logits(torch.cat(last), torch.cat(labels)),
         _host_compute_ms(learner, data, config.cost.latency_repeats),
+        _in_whole_numbers(learner, data, config, seed, aware),
     )
+
+
+def _in_whole_numbers(
+    learner: Learner, data: PairedData, config: Config, seed: int, aware: Learner | None
+) -> dict[str, AtPrecision]:
+    """Answers and counts at every precision that a profile prices, and of the aware model."""
+    found: dict[str, AtPrecision] = {}
+    for name, form in precisions_of(config).items():
+        try:
+            rounded = at_precision(learner, form, data, seed)
+        except ConfigError as error:
+            found[name] = AtPrecision(reason=str(error))
+        else:
+            found[name] = _answers(rounded, data, config)
+    if aware is not None:
+        found[AWARE] = _answers(aware, data, config)
+    return found
+
+
+def _answers(learner: Learner, data: PairedData, config: Config) -> AtPrecision:
+    """Final answers and counts from one pass over the test pairs."""
+    learner.model.eval()
+    answers: list[torch.Tensor] = []
+    counted: list[OpCounts] = []
+    for batch in batches(data, "test", data.fixed_pairs["test"], 64):
+        counter = Counter(learner.model, batch_dim=1 if learner.spiking else 0)
+        with torch.no_grad(), counter:
+            output = learner.model(learner.inputs(batch.samples))
+        answers.append(learner.final_scores(output).argmax(1))
+        frontends = _count_frontends(learner, batch, config, data.hearing)
+        counted.append(counter.counts(len(batch.samples)) + frontends)
+    return AtPrecision(torch.cat(answers).numpy(), OpCounts.concat(counted))
+
+
+def priced(evaluation: Evaluation, profile: str) -> tuple[str, OpCounts, str | None]:
+    """Precision that a profile is given, its counts, and what to assume where it lacks them.
+
+    The model that was trained behind the rounding goes before the one that was only rounded.
+    """
+    name, form = precision_of(profile)
+    if form is None:
+        return name, evaluation.counts, None
+    whole = evaluation.by_precision.get(AWARE if name == "int8" else name)
+    whole = evaluation.by_precision.get(name) if whole is None else whole
+    if whole is None or whole.counts is None:
+        why = "not evaluated in whole numbers" if whole is None else whole.reason
+        return (
+            FLOAT,
+            evaluation.counts,
+            f"Counts and accuracy are those of the float model, not of {name}: {why}.",
+        )
+    trained = name == "int8" and AWARE in evaluation.by_precision
+    return AWARE if trained else name, whole.counts, None
 
 
 def first_final(answers: Int64Array) -> Int64Array:
@@ -100,17 +178,19 @@ def describe_energy(
     cost = config.cost
     sensors = sensor_names(learner.modalities, cost)
     unnamed = [name for name in learner.modalities if name not in sensors]
-    found = {
-        profile: energy(
-            evaluation.counts,
+    found: dict[str, dict[str, Any]] = {}
+    for profile in cost.profiles:
+        precision, counts, assumed = priced(evaluation, profile)
+        found[profile] = energy(
+            counts,
             profile,
             wall_time_s=config.data.duration_ms * 1e-3,
             sensors=list(sensors.values()),
             reuse=cost.reuse,
             frontend_profile=cost.frontend_profile,
-        ).to_dict()
-        for profile in cost.profiles
-    }
+        ).to_dict() | {"precision": precision}
+        if assumed is not None:
+            found[profile]["assumptions"].append(assumed)
     for estimate in found.values() if unnamed else ():
         estimate["with_sensors_pj"] = None
         estimate["reasons"]["with_sensors_pj"] = (
@@ -151,9 +231,18 @@ def describe_latency(learner: Learner, evaluation: Evaluation, threads: int) -> 
     }
 
 
-def _count(learner: Learner, batch: Batch, config: Config, hearing: Hearing | None) -> OpCounts:
+def count_batch(
+    learner: Learner, batch: Batch, config: Config, hearing: Hearing | None
+) -> OpCounts:
     """Network and front-end operations of one batch."""
     counts = count(learner.model, learner.inputs(batch.samples))
+    return counts + _count_frontends(learner, batch, config, hearing)
+
+
+def _count_frontends(
+    learner: Learner, batch: Batch, config: Config, hearing: Hearing | None
+) -> OpCounts:
+    """Operations in front of the network, of one batch."""
     n = len(batch.samples)
     frontends: dict[str, PathCounts] = {}
     digital = "audio" in learner.modalities and config.cost.audio_frontend == "digital"
@@ -165,7 +254,7 @@ def _count(learner: Learner, batch: Batch, config: Config, hearing: Hearing | No
             frontends[f"frontend.{name}.framing"] = framing_counts(
                 n_events, frames.numel(), name, n
             )
-    return counts + OpCounts(frontends, n)
+    return OpCounts(frontends, n)
 
 
 def framing_counts(n_events: int, n_cells: int, modality: str, n_samples: int) -> PathCounts:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from spikefuse.baselines import DENSE_TWINS, DenseFusion
 from spikefuse.encoders.spec import ModalitySpec
 from spikefuse.events import MultiStream
 from spikefuse.models import FusionSNN, ModelSpec, running_mean
+from spikefuse.models.fixed_point import AwareSNN
 from spikefuse.spikes import SpikeBatch
 
 N_CLASSES = 10
@@ -64,7 +65,7 @@ class Learner:
     @property
     def spiking(self) -> bool:
         """Whether the model works on events."""
-        return isinstance(self.model, FusionSNN)
+        return isinstance(self.model, FusionSNN | AwareSNN)
 
     @property
     def n_steps(self) -> int:
@@ -113,10 +114,15 @@ class Learner:
 
         For evaluation: a spiking model runs on its inference path, without a gradient.
         """
-        if isinstance(self.model, FusionSNN):
+        if isinstance(self.model, FusionSNN | AwareSNN):
             evidence = running_mean(self.model.infer(self.events(samples)).scores)
             return evidence[[self._step_before(t) for t in times_ms]]
         return self._dense().anytime(self.frames(samples), times_ms)
+
+    def final_scores(self, output: Any) -> Tensor:
+        """Class scores [B, C] after the whole sample, from what the model put out."""
+        scores: Tensor = running_mean(output.scores)[-1] if self.spiking else output
+        return scores
 
     def anytime_ms(self, windows_ms: tuple[float, ...]) -> list[float]:
         """Times at which the model can answer: every step, or every window and the end."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,15 @@ from analysis.stats import cluster_interval
 from experiments.config import Config
 from experiments.data import PairedData
 from experiments.energy_comparison import compare_energy
-from experiments.evaluate import Evaluation, describe_energy, describe_latency, sensor_names
+from experiments.evaluate import (
+    Evaluation,
+    describe_energy,
+    describe_latency,
+    priced,
+    sensor_names,
+)
 from experiments.learners import Learner
+from experiments.precision import FLOAT, AtPrecision
 from experiments.scores import FinalScores
 from spikefuse.cost.energy import ratio
 from spikefuse.opcounts import COUNT_FIELDS, OpCounts
@@ -74,12 +82,18 @@ def _describe_model(
     by_seed = [e.accuracy for e in evaluations]
     counts = OpCounts.concat(e.counts for e in evaluations)
     pooled = _pooled(evaluations, counts)
+    by_precision = _describe_precisions(evaluations, data)
+    estimates = describe_energy(learner, pooled, config)
+    for estimate in estimates.values():
+        at = by_precision[estimate["precision"]]
+        estimate |= {"accuracy": at["accuracy"], "accuracy_interval": at["interval"]}
     return {
         "kind": "spiking" if learner.spiking else "dense",
         "modalities": list(learner.modalities),
         "accuracy": float(np.mean(by_seed)),
         "accuracy_by_seed": by_seed,
         "accuracy_interval": _interval(evaluations, data),
+        "accuracy_by_precision": by_precision,
         "val_accuracy": float(np.mean([scores.accuracy for scores in validation])),
         "calibration": _describe_calibration(evaluations, validation),
         "params": sum(p.numel() for p in learner.model.parameters()),
@@ -87,13 +101,42 @@ def _describe_model(
             "total": {name: getattr(counts, name) for name in COUNT_FIELDS},
             "by_path": counts.per_sample(),
         },
-        "energy": describe_energy(learner, pooled, config),
+        "energy": add_to(
+            estimates, lambda profile: system_of(learner, priced(pooled, profile)[1], config)
+        ),
         "latency": describe_latency(learner, pooled, int(environment["threads"])),
         "anytime": {
             "time_ms": pooled.times_ms.tolist(),
             "accuracy": pooled.accuracy_by_time.tolist(),
         },
     }
+
+
+def _describe_precisions(
+    evaluations: Sequence[Evaluation], data: PairedData
+) -> dict[str, dict[str, Any]]:
+    """Accuracy in float and in whole numbers; None with the reason where a model has no twin."""
+    found: dict[str, dict[str, Any]] = {}
+    for name in (FLOAT, *evaluations[0].by_precision):
+        at = list(evaluations) if name == FLOAT else [_answering(e, name) for e in evaluations]
+        known = [e for e in at if e is not None]
+        if len(known) < len(at):
+            reason = evaluations[0].by_precision[name].reason
+            found[name] = {"accuracy": None, "by_seed": None, "interval": None, "reason": reason}
+            continue
+        by_seed = [e.accuracy for e in known]
+        found[name] = {
+            "accuracy": float(np.mean(by_seed)),
+            "by_seed": by_seed,
+            "interval": _interval(known, data),
+        }
+    return found
+
+
+def _answering(evaluation: Evaluation, precision: str) -> Evaluation | None:
+    """The evaluation with the answers in whole numbers; None if there are none."""
+    predictions = evaluation.by_precision[precision].predictions
+    return None if predictions is None else replace(evaluation, predictions=predictions)
 
 
 def _describe_calibration(
@@ -134,7 +177,17 @@ def _pooled(evaluations: Sequence[Evaluation], counts: OpCounts) -> Evaluation:
             np.concatenate([e.labels for e in evaluations]),
         ),
         float(np.median([e.compute_ms for e in evaluations])),
+        {name: _pooled_at(evaluations, name) for name in evaluations[0].by_precision},
     )
+
+
+def _pooled_at(evaluations: Sequence[Evaluation], precision: str) -> AtPrecision:
+    """All seeds' counts at a precision as one."""
+    counts = [e.by_precision[precision].counts for e in evaluations]
+    known = [c for c in counts if c is not None]
+    if len(known) < len(counts):
+        return evaluations[0].by_precision[precision]
+    return AtPrecision(counts=OpCounts.concat(known))
 
 
 def _interval(evaluations: Sequence[Evaluation], data: PairedData) -> list[float]:
@@ -213,9 +266,16 @@ def _energy_ranges(
     """Ranges and break-even of dense against spiking energy; empty without both models."""
     if "dense" not in evaluations or "snn" not in evaluations:
         return {}
-    snn, dense = (OpCounts.concat(e.counts for e in evaluations[n]) for n in ("snn", "dense"))
-    sensors = sensor_names(learners["snn"].modalities, config.cost)
-    return compare_energy(snn, dense, config, list(sensors.values()))
+    sensors = list(sensor_names(learners["snn"].modalities, config.cost).values())
+    found: dict[str, Any] = {}
+    for profile in config.cost.profiles:
+        snn, dense = (
+            OpCounts.concat(priced(e, profile)[1] for e in evaluations[name])
+            for name in ("snn", "dense")
+        )
+        alone = replace(config, cost=replace(config.cost, profiles=(profile,)))
+        found |= compare_energy(snn, dense, alone, sensors)
+    return found
 
 
 def _compare(models: Mapping[str, Any]) -> dict[str, Any]:

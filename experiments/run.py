@@ -20,6 +20,7 @@ from experiments.evaluate import Evaluation, evaluate, raster_of, typical_sample
 from experiments.files import write_bytes, write_json, write_text
 from experiments.learners import Learner, build_learner
 from experiments.missing import describe_missing
+from experiments.precision import AWARE, train_aware
 from experiments.results import build_result, groups
 from experiments.scores import (
     FinalScores,
@@ -83,6 +84,7 @@ def run_experiment(config: Config, folder: Path, reporter: Reporter) -> dict[str
     write_json(folder / "env.json", environment)
     write_json(folder / "manifest.json", dict(data.manifest))
     trained: dict[tuple[str, int], Learner] = {}
+    aware: dict[tuple[str, int], Learner] = {}
     validation: dict[str, list[FinalScores]] = {}
     for name in config.models:
         for seed in config.seeds:
@@ -100,8 +102,12 @@ def run_experiment(config: Config, folder: Path, reporter: Reporter) -> dict[str
                 checkpoints.save_best(learner.model)
             validation.setdefault(name, []).append(final_scores(learner, data, "validation"))
             trained[name, seed] = learner
+            if config.train.aware_epochs:
+                reporter.stage(f"train {name}, seed {seed}, at 8 bits")
+                at = folder / "checkpoints" / f"{name}-seed{seed}-{AWARE}"
+                aware[name, seed] = train_aware(learner, data, config, seed, at, _quiet)
     _write_metrics(folder, config)
-    return _evaluate_all(config, folder, data, trained, validation, environment, reporter)
+    return _evaluate_all(config, folder, data, trained, aware, validation, environment, reporter)
 
 
 def reevaluate(folder: Path, reporter: Reporter) -> dict[str, Any]:
@@ -144,6 +150,7 @@ def _evaluate_all(
     folder: Path,
     data: PairedData,
     trained: Mapping[tuple[str, int], Learner],
+    aware: Mapping[tuple[str, int], Learner],
     validation: Mapping[str, list[FinalScores]],
     environment: Mapping[str, Any],
     reporter: Reporter,
@@ -151,8 +158,9 @@ def _evaluate_all(
     """Read the test set with every trained model and write what was found."""
     reporter.stage("evaluate on the test pairs")
     evaluations: dict[str, list[Evaluation]] = {}
-    for done, ((name, _), learner) in enumerate(trained.items(), start=1):
-        evaluations.setdefault(name, []).append(evaluate(learner, data, config))
+    for done, ((name, seed), learner) in enumerate(trained.items(), start=1):
+        found = evaluate(learner, data, config, seed, aware.get((name, seed)))
+        evaluations.setdefault(name, []).append(found)
         reporter.progress(done, len(trained), name)
     learners = {name: trained[name, config.seeds[0]] for name in evaluations}
     _write_predictions(folder, config, data, evaluations)
@@ -173,6 +181,10 @@ def _evaluate_all(
             model["missing"] = missing
     write_json(folder / "result.json", result)
     return result
+
+
+def _quiet(_: dict[str, Any]) -> None:
+    """Epochs at 8 bits are in their checkpoints, not in metrics.jsonl."""
 
 
 def _write_metrics(folder: Path, config: Config) -> None:

@@ -20,6 +20,7 @@ from experiments.learners import Learner
 from experiments.objective import Objective
 from sensors.paired import Pair
 from spikefuse.errors import SpikefuseError
+from spikefuse.models.fixed_point import AwareSNN
 from spikefuse.synapses.annealing import AnnealedDelays
 
 OnEpoch = Callable[[dict[str, Any]], None]
@@ -72,7 +73,8 @@ def train_model(
         for group in optimizer.param_groups:
             group["lr"] = rate * max(scale, 0.02)
         done = (epoch - 1) / max(n_epochs - 1, 1)
-        _sharpen_delays(learner.model, done)
+        # Behind the rounding of whole numbers training goes on from sharp delays.
+        _sharpen_delays(learner.model, 1.0 if isinstance(learner.model, AwareSNN) else done)
         objective.set_progress(done)
         trained = _train_epoch(learner, data, config, objective, optimizer, seed, epoch)
         validation = evaluate_pairs(learner, data, "validation", data.fixed_pairs["validation"])
