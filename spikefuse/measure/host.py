@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from spikefuse.measure.memory import PeakMemory
 from spikefuse.measure.meter import EnergyMeter, Reading, best_meter
 
 
@@ -21,6 +22,10 @@ class HostCost:
     wall_ms, cpu_ms : float
     peak_mib : float
         Largest resident memory of the process so far: memory never given back counts.
+    extra_mib : float or None
+        Largest resident memory during the calls above what it was before them; None where the
+        system does not say. Memory that an earlier call left with the process is used again, and
+        not seen.
     joules : float or None
         Per call, above idle; None where there is no counter or the load is not above idle.
     idle_w : float or None
@@ -34,6 +39,7 @@ class HostCost:
     wall_ms: float
     cpu_ms: float
     peak_mib: float
+    extra_mib: float | None
     joules: float | None
     idle_w: float | None
     counter: str
@@ -72,6 +78,9 @@ def measure(
         )
     chosen = best_meter() if meter is None else meter
     metered = chosen.name != "none"
+    peak_mib = _peak_mib()
+    memory = PeakMemory()
+    memory.start()
     call()
     before = _idle(chosen, window_s / 2) if metered else None
     chosen.start()
@@ -84,19 +93,26 @@ def measure(
         wall.append(time.perf_counter() - wall_0)
         cpu.append(time.process_time() - cpu_0)
     load = chosen.stop()
+    extra_mib = memory.stop()
     loaded_s = time.perf_counter() - started
     after = _idle(chosen, window_s / 2) if metered else None
     joules, idle_w, reason = _above_idle(load, loaded_s, before, after, len(wall))
     return HostCost(
         statistics.median(wall) * 1e3,
         statistics.median(cpu) * 1e3,
-        resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        max(peak_mib, _peak_mib()),  # the first may have been forgotten meanwhile
+        extra_mib,
         joules,
         idle_w,
         load.counter,
         reason,
         len(wall),
     )
+
+
+def _peak_mib() -> float:
+    """Largest resident memory of this process; the kernel counts in KiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def _idle(meter: EnergyMeter, pause_s: float) -> float | None:

@@ -177,13 +177,20 @@ def test_an_absent_modality_is_an_empty_stream(data: PairedData, fusion: str) ->
     answers = learner.anytime_scores(emptied, [learner.duration_ms])[-1].argmax(1)
     expected = float((answers == batch.labels).float().mean())
     assert accuracy_without(learner, data, "test", "audio") == pytest.approx(expected)
-    described = describe_missing([learner, learner], data)
+    described = describe_missing([learner, learner], data, config)
     assert set(described) == {"vision", "audio"}
     assert described["audio"]["accuracy_by_seed"] == [pytest.approx(expected)] * 2
+    for found in described["audio"]["energy"].values():
+        on, off = found["sensor_on"], found["sensor_off"]
+        if on["reason"]:  # the profile cannot price the operator
+            assert on["with_sensors_pj"] is None
+            continue
+        assert off["with_sensors_pj"] < on["with_sensors_pj"]
+        assert off["dynamic_pj"] < on["dynamic_pj"]  # the cochlea no longer works on silence
 
 
 def test_a_unimodal_model_misses_nothing(data: PairedData) -> None:
-    assert describe_missing([learner_of(tiny(), data, "snn_audio")], data) == {}
+    assert describe_missing([learner_of(tiny(), data, "snn_audio")], data, tiny()) == {}
 
 
 def test_modality_dropout_comes_from_seed_and_epoch_alone(

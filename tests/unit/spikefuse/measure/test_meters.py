@@ -180,5 +180,6 @@ def test_without_a_counter_time_and_memory_remain() -> None:
     assert (cost.joules, cost.reason, cost.n_calls) == (None, "none here", 3)
     assert cost.wall_ms > 0
     assert cost.peak_mib > 1
+    assert cost.extra_mib is None or cost.extra_mib >= 0
     with pytest.raises(ValueError, match="n_calls must be at least 1"):
         measure(lambda: None, n_calls=0)
