@@ -24,7 +24,9 @@ from experiments.evaluate import (
 from experiments.learners import Learner
 from experiments.precision import FLOAT, AtPrecision
 from experiments.scores import FinalScores
+from experiments.system_energy import System, add_to
 from spikefuse.cost.energy import ratio
+from spikefuse.cost.stored import stored_counts
 from spikefuse.opcounts import COUNT_FIELDS, OpCounts
 
 SCHEMA = 1
@@ -100,6 +102,7 @@ def _describe_model(
         "counts": {
             "total": {name: getattr(counts, name) for name in COUNT_FIELDS},
             "by_path": counts.per_sample(),
+            "exact": stored_counts(counts),
         },
         "energy": add_to(
             estimates, lambda profile: system_of(learner, priced(pooled, profile)[1], config)
@@ -110,6 +113,17 @@ def _describe_model(
             "accuracy": pooled.accuracy_by_time.tolist(),
         },
     }
+
+
+def system_of(learner: Learner, counts: OpCounts, config: Config) -> System:
+    """A model with its sensors and its window."""
+    return System(
+        counts,
+        config.cost,
+        tuple(sensor_names(learner.modalities, config.cost).values()),
+        config.data.duration_ms * 1e-3,
+        learner.n_steps if learner.spiking else None,
+    )
 
 
 def _describe_precisions(

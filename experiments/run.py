@@ -18,6 +18,7 @@ from experiments.data import PairedData, load_data
 from experiments.environment import describe_environment
 from experiments.evaluate import Evaluation, evaluate, raster_of, typical_sample
 from experiments.files import write_bytes, write_json, write_text
+from experiments.host_cost import describe_host
 from experiments.learners import Learner, build_learner
 from experiments.missing import describe_missing
 from experiments.precision import AWARE, train_aware
@@ -176,9 +177,10 @@ def _evaluate_all(
         write_bytes(folder / "raster.npz", buffer.getvalue())
     result = build_result(config, data, learners, evaluations, validation, environment)
     for name, model in result["models"].items():
-        missing = describe_missing([trained[name, seed] for seed in config.seeds], data)
+        missing = describe_missing([trained[name, seed] for seed in config.seeds], data, config)
         if missing:
             model["missing"] = missing
+        model["host"] = describe_host(learners[name], data, config)
     write_json(folder / "result.json", result)
     return result
 
