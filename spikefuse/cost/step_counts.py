@@ -14,9 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from spikefuse.cost.layer_rules import has_rule, paths_of
+from spikefuse.cost.layer_rules import NEURONS, has_rule, paths_of
 from spikefuse.cost.synapse_rules import fan_outs
-from spikefuse.neurons import ALIF, LIF, CubaLIF, LIReadout
+from spikefuse.neurons import ALIF, LIF, CubaLIF, FixedLIF, FixedReadout, LIReadout
 from spikefuse.opcounts import COUNT_FIELDS, OpCounts, PathCounts
 from spikefuse.spikes import SpikeBatch
 from spikefuse.synapses import EventConv2d, EventLinear
@@ -124,7 +124,7 @@ def _steps_of(
     whole = paths_of(module, name, args, output, modality)
     if isinstance(module, EventLinear | EventConv2d) and set(whole) == {""}:
         yield "", (_emptied(whole[""]), _of_synapses(module, args[0]))
-    elif type(module) in (LIF, CubaLIF, ALIF, LIReadout) and set(whole) == {""}:
+    elif isinstance(module, NEURONS) and set(whole) == {""}:
         yield "", (_emptied(whole[""]), _of_neurons(module, args[0], output, whole[""]))
     else:
         tables = _by_prefixes(module, name, args, output, modality, shape)
@@ -167,7 +167,7 @@ def _of_neurons(layer: Any, current: Tensor, output: Any, whole: PathCounts) -> 
     """Updates of every step and sample; see `count_neurons`."""
     current, spikes = current.detach(), output[0].detach()
     n = current.shape[2]
-    if isinstance(layer, LIReadout):
+    if isinstance(layer, LIReadout | FixedReadout):
         active = ((current != 0).cumsum(0) > 0).sum(2)
         fired = torch.zeros_like(active)
     else:
@@ -184,11 +184,17 @@ def _of_neurons(layer: Any, current: Tensor, output: Any, whole: PathCounts) -> 
     }
 
 
-def _active(layer: LIF | CubaLIF | ALIF, current: Tensor, spikes: Tensor) -> Tensor:
+def _active(layer: LIF | CubaLIF | ALIF | FixedLIF, current: Tensor, spikes: Tensor) -> Tensor:
     """Neurons with a state or an input other than zero, from rest, int64 [T, B]."""
     v = i = a = torch.zeros_like(current[0])
-    beta, p = layer.beta(), layer.params
     found: list[Tensor] = []
+    if isinstance(layer, FixedLIF):
+        v = v.int()
+        for x in current.unbind(0):
+            found.append(((x != 0) | (v != 0)).sum(1))
+            v = layer.forward(x[None], v)[1]
+        return torch.stack(found)
+    beta, p = layer.beta(), layer.params
     for x, s in zip(current.unbind(0), spikes.unbind(0), strict=True):
         seen = (x != 0) | (v != 0)
         if isinstance(layer, CubaLIF):

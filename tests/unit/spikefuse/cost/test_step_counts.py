@@ -9,7 +9,8 @@ from spikefuse.cost.step_counts import count_steps
 from spikefuse.encoders.spec import ConvSpec, EncoderSpec, ModalitySpec
 from spikefuse.fusion import OPERATORS
 from spikefuse.models import FusionSNN, ModelSpec
-from spikefuse.neurons import ALIF, ALIFParams, CubaLIF, CubaLIFParams, LIFParams
+from spikefuse.models.fixed_point import fixed_point
+from spikefuse.neurons import ALIF, ALIFParams, CubaLIF, CubaLIFParams, FixedFormat, LIFParams
 from spikefuse.spikes import SpikeBatch
 from spikefuse.synapses import EventLinear, SpikeTrace
 
@@ -78,6 +79,13 @@ def test_neurons_with_more_state_count_by_step(neurons: nn.Module) -> None:
     found = count_steps(net, events())
     for n_steps in (2, T):
         assert found.until(n_steps).by_path == count(net, events(n_steps)).by_path
+
+
+def test_whole_number_models_count_by_step() -> None:
+    model = fixed_point(model_of("concat"), FixedFormat(8, 24))
+    found = count_steps(model, events())
+    for n_steps in (3, T):
+        assert found.until(n_steps).by_path == count(model, events(n_steps)).by_path
 
 
 def test_a_sample_counts_as_it_does_alone() -> None:
