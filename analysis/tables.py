@@ -150,13 +150,20 @@ def results_table(result: Mapping[str, Any]) -> Table:
 
 
 def energy_table(result: Mapping[str, Any]) -> Table:
-    """The three modelled totals of every profile and model; nulls say why in the notes."""
+    """The three modelled totals of every profile and model; nulls say why in the notes.
+
+    Beside them the precision that the profile prices and the accuracy at it, where a run has them.
+    """
     notes: dict[str, int] = {}
     rows: list[tuple[str, ...]] = []
     summary = summary_rows(result)
+    models = result["models"].values()
+    known = any("precision" in estimate for m in models for estimate in m["energy"].values())
     for profile in profiles_of(result):
         for row in summary:
             cells = [profile, row["name"]]
+            if known:
+                cells += _at_precision(result["models"][row["model"]]["energy"][profile])
             for metric in ENERGY_METRICS:
                 value = row["energy"][profile][metric]
                 if value is not None:
@@ -167,9 +174,18 @@ def energy_table(result: Mapping[str, Any]) -> Table:
             estimate = result["models"][row["model"]]["energy"][profile]
             cells.append(_range(estimate.get("dynamic_range_pj")))
             rows.append(tuple(cells))
-    header = ("profile", "model", *METRIC_NAMES.values(), "range of dynamic")
+    at = ("precision", "accuracy at it") if known else ()
+    header = ("profile", "model", *at, *METRIC_NAMES.values(), "range of dynamic")
     table = Table("Energy per sample (modelled)", header, tuple(rows), tuple(notes))
     return table if any(row[-1] != "n/a" for row in rows) else _without_last_column(table)
+
+
+def _at_precision(estimate: Mapping[str, Any]) -> list[str]:
+    """Precision of an estimate, and the accuracy at it with its interval."""
+    if "precision" not in estimate:
+        return ["not in this run"] * 2
+    low, high = estimate["accuracy_interval"]
+    return [estimate["precision"], f"{estimate['accuracy']:.3f} ({low:.3f} to {high:.3f})"]
 
 
 def ratio_table(result: Mapping[str, Any]) -> Table:
@@ -206,7 +222,7 @@ def ranges_table(result: Mapping[str, Any]) -> Table:
                     reuse,
                     _spread(entry["dynamic"]),
                     f"{entry['dynamic']['share_snn_wins']:.0%}",
-                    _spread(entry["with_sensors"]),
+                    _spread(entry["with_sensors"]) if "with_sensors" in entry else "n/a",
                     at,
                     "",
                 )
