@@ -57,6 +57,16 @@ def test_energy_cells_say_why_there_is_no_number(result) -> None:
     assert "is dense" in table.notes[1]
 
 
+def test_precision_and_the_accuracy_at_it_stand_beside_the_energy(result) -> None:
+    estimate = result["models"]["snn"]["energy"][FP32]
+    estimate |= {"precision": "int8", "accuracy": 0.875, "accuracy_interval": [0.8, 0.9]}
+    table = energy_table(result)
+    assert table.header[2:4] == ("precision", "accuracy at it")
+    cells = {row[:2]: row[2:4] for row in table.rows}
+    assert cells[(FP32, "SNN fusion")] == ("int8", "0.875 (0.800 to 0.900)")
+    assert cells[(LOIHI, "SNN fusion")] == ("not in this run", "not in this run")
+
+
 def test_a_range_gets_a_column(result) -> None:
     result["models"]["snn"]["energy"][FP32]["dynamic_range_pj"] = [1.5e6, 3e6]
     result["models"]["dense"]["energy"][FP32]["dynamic_range_pj"] = [2.5e6, 2.5e6]
