@@ -1,12 +1,18 @@
 """Worked examples of the literature, recomputed with our counts, profiles and equation."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
-from spikefuse.cost import energy
+from spikefuse.baselines import QNNTwin
+from spikefuse.cost import count, energy
 from spikefuse.cost.profile import load_profile
+from spikefuse.encoders import EncoderSpec, ModalitySpec
+from spikefuse.models import FusionSNN, ModelSpec
+from spikefuse.neurons import LIFParams
 from spikefuse.opcounts import OpCounts, PathCounts
 
 
@@ -104,6 +110,42 @@ def test_w7_docstring_of_keras_spiking(tmp_path: Path) -> None:
     )
     on_chip = PathCounts(effective_acs=100_352, neuron_updates_active=128)
     assert dynamic_pj(on_chip, str(chip)) * 1e-12 == pytest.approx(1.029e-5, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("n_steps", "published", "ours"),
+    [(1, 0.996, 1.0), (3, 1.500, 1.5), (7, 2.338, 7 / 3), (15, 3.762, 3.75)],
+)
+def test_w8_dense_regime_of_yan(n_steps: int, published: float, ours: float) -> None:
+    """Every neuron sends a bit a step, or once as many bits as tell its spike counts apart."""
+    torch.manual_seed(0)
+    lif = LIFParams(tau_mem_ms=math.inf, learn_tau=False)
+    modality = ModalitySpec("vision", (6, 6, 1), EncoderSpec((), 12))
+    spec = ModelSpec((modality,), 4, 10.0, "concat", 11, lif)
+    model, twin = FusionSNN(spec).eval(), QNNTwin(spec, n_steps).eval()
+    assert twin.equivalent
+    spikes = {"vision": (torch.rand(n_steps, 3, 36) < 0.5).float()}
+    stepped, whole = count(model, spikes), count(twin.with_weights_of(model), twin.sums(spikes))
+
+    layers = [path for path in stepped.by_path.values() if path.weight_words]
+    # What each layer reads: dense accumulates over the fan-out, a bit of each neuron and step.
+    sizes = [(36, 12), (12, 11), (11, 4)]
+    reads = [path.dense_macs // fan for path, (_, fan) in zip(layers, sizes, strict=True)]
+    assert reads == [3 * n_steps * n_in for n_in, _ in sizes]
+    moved = [
+        PathCounts(state_reads=sum(reads), kind="dense"),
+        PathCounts(state_reads=sum(p.state_reads for p in whole.by_path.values()), kind="dense"),
+    ]
+    yan = load_profile("yan2024_22nm")
+    snn_pj, qnn_pj = (
+        energy(OpCounts({"a": path}, 3), replace(yan, word_bits=width)).dynamic_pj
+        for path, width in zip(moved, (1, twin.bits), strict=True)
+    )
+    assert snn_pj == pytest.approx(n_steps * sum(n_in for n_in, _ in sizes) * 0.25)
+    assert snn_pj is not None
+    assert qnn_pj is not None
+    assert snn_pj / qnn_pj == pytest.approx(ours)
+    assert snn_pj / qnn_pj == pytest.approx(published, rel=0.005)  # theirs has arithmetic in it
 
 
 @pytest.mark.parametrize(
