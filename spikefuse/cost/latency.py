@@ -94,20 +94,20 @@ def _core_times_us(
     return soma * 1e-3, messages * 1e-3
 
 
-def finish_ms(step_ms: FloatArray, dt_ms: float) -> FloatArray:
+def finish_ms(work_ms: FloatArray, closed_ms: FloatArray) -> FloatArray:
     r"""When each step's work is done, of a processor that takes the steps in order.
 
-    .. math:: f_n = \max(f_{n-1}, (n + 1)\, dt) + s_n
-              = \max_{i \le n} \Big( (i + 1)\, dt + \sum_{j=i}^{n} s_j \Big)
+    .. math:: f_n = \max(f_{n-1}, c_n) + s_n
+              = \max_{i \le n} \Big( c_i + \sum_{j=i}^{n} s_j \Big)
 
-    Step n holds the events up to ``(n + 1) dt`` and cannot begin before; a step that takes longer
-    than dt keeps the next one waiting.
+    Step n holds the events up to its closing time :math:`c_n`, ``(n + 1) dt`` on a clock, and
+    cannot begin before; one that takes longer than the next one needs to close keeps it waiting.
 
     Parameters
     ----------
-    step_ms : float array [T, ...]
-        Time that each step takes.
-    dt_ms : float
+    work_ms : float array [T, ...]
+        Time :math:`s_n` that each step takes.
+    closed_ms : float array [T]
 
     Returns
     -------
@@ -119,19 +119,17 @@ def finish_ms(step_ms: FloatArray, dt_ms: float) -> FloatArray:
     Lindley's recursion for the waiting time, :math:`w_{n+1} = \max(0, w_n + s_n - dt)` (Proc.
     Camb. Phil. Soc. 48, 1952), of a queue with regular arrivals.
     """
-    step_ms = np.asarray(step_ms, dtype=np.float64)
-    closed = dt_ms * np.arange(1, len(step_ms) + 1).reshape(-1, *[1] * (step_ms.ndim - 1))
-    done = step_ms.cumsum(0)
-    begun_with = np.maximum.accumulate(closed - (done - step_ms), axis=0)
-    return np.asarray(begun_with + done)
+    work = np.asarray(work_ms, dtype=np.float64)
+    closed = np.asarray(closed_ms, dtype=np.float64).reshape(-1, *[1] * (work.ndim - 1))
+    done = work.cumsum(0)
+    return np.asarray(np.maximum.accumulate(closed - (done - work), axis=0) + done)
 
 
-def backlog_ms(step_ms: FloatArray, dt_ms: float) -> FloatArray:
-    """How long each step waits for those before it, ``[T, ...]``; 0 where none takes over dt."""
-    step_ms = np.asarray(step_ms, dtype=np.float64)
-    closed = dt_ms * np.arange(1, len(step_ms) + 1).reshape(-1, *[1] * (step_ms.ndim - 1))
-    waited = finish_ms(step_ms, dt_ms) - step_ms - closed
-    return np.maximum(waited, 0.0)  # sums round
+def backlog_ms(work_ms: FloatArray, closed_ms: FloatArray) -> FloatArray:
+    """How long each step waits for those before it, ``[T, ...]``; see `finish_ms`."""
+    work = np.asarray(work_ms, dtype=np.float64)
+    closed = np.asarray(closed_ms, dtype=np.float64).reshape(-1, *[1] * (work.ndim - 1))
+    return np.maximum(finish_ms(work, closed_ms) - work - closed, 0.0)  # sums round
 
 
 def layer_ticks(counts: OpCounts) -> int:
@@ -201,6 +199,18 @@ def tumbling_ms(window_ms: float) -> tuple[float, float]:
 def sliding_ms(window_ms: float, hop_ms: float) -> tuple[float, float]:
     """Mean and largest wait for a full window that is taken again every hop: W + U(0, h)."""
     return window_ms + hop_ms / 2, window_ms + hop_ms
+
+
+def time_ms(profile: HardwareProfile, name: str, bound: Bound = "value") -> float:
+    """A time of a profile in milliseconds, whatever unit it is given in.
+
+    Raises
+    ------
+    ProfileError
+        If the profile lacks it.
+    """
+    value = profile.value(name, bound)
+    return value * {"ns": 1e-6, "us": 1e-3, "ms": 1.0}[profile.constants[name].unit]
 
 
 def stft_delay_ms(n_fft: int, sample_rate: int, centred: bool = False) -> float:

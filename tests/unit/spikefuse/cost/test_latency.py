@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from spikefuse._types import FloatArray
 from spikefuse.cost import count
 from spikefuse.cost.chip import populations_of, step_time
 from spikefuse.cost.energy import energy
@@ -16,12 +17,14 @@ from spikefuse.cost.latency import (
     sliding_ms,
     step_times,
     stft_delay_ms,
+    time_ms,
     tumbling_ms,
 )
 from spikefuse.cost.profile import load_profile
 from spikefuse.cost.step_counts import StepCounts, count_steps
 from spikefuse.cost.step_energy import step_energy_pj
 from spikefuse.encoders.spec import EncoderSpec, ModalitySpec
+from spikefuse.errors import ProfileError
 from spikefuse.models import FusionSNN, ModelSpec
 from spikefuse.neurons import LIFParams
 from spikefuse.opcounts import OpCounts, PathCounts
@@ -110,23 +113,28 @@ def test_recurrent_synapses_load_their_own_neurons() -> None:
 @pytest.mark.parametrize("load", [0.5, 0.95, 1.3])
 def test_the_backlog_is_that_of_a_simulated_queue(load: float) -> None:
     rng = np.random.default_rng(0)
-    dt = 2.0
-    step = rng.exponential(load * dt, (200, 5))
+    closed: FloatArray = np.linspace(2.0, 400.0, 200)
+    work = rng.exponential(load * 2.0, (200, 5))
+    waited, done = backlog_ms(work, closed), finish_ms(work, closed)
     for sample in range(5):
         now = 0.0
         for n in range(200):
-            closed = dt * (n + 1)
-            begins = max(now, closed)
-            assert backlog_ms(step, dt)[n, sample] == pytest.approx(begins - closed, abs=1e-9)
-            now = begins + step[n, sample]
-            assert finish_ms(step, dt)[n, sample] == pytest.approx(now)
+            begins = max(now, closed[n])
+            now = begins + work[n, sample]
+            assert waited[n, sample] == pytest.approx(begins - closed[n], abs=1e-9)
+            assert done[n, sample] == pytest.approx(now)
+
+
+def on_a_clock(dt_ms: float) -> FloatArray:
+    return np.linspace(dt_ms, 10 * dt_ms, 10)
 
 
 def test_equal_steps_have_a_backlog_in_closed_form() -> None:
-    step = np.full((10, 1), 3.0)
-    assert backlog_ms(step, 2.0)[:, 0] == pytest.approx(np.arange(10) * 1.0)
-    assert not backlog_ms(step, 3.0).any()
-    assert finish_ms(step, 5.0)[:, 0] == pytest.approx(5.0 * np.arange(1, 11) + 3.0)
+    work, n = np.full((10, 1), 3.0), np.linspace(0.0, 9.0, 10)
+    assert backlog_ms(work, on_a_clock(2.0))[:, 0] == pytest.approx(n)
+    assert not backlog_ms(work, on_a_clock(3.0)).any()
+    assert finish_ms(work, on_a_clock(5.0))[:, 0] == pytest.approx(5.0 * (n + 1) + 3.0)
+    assert finish_ms(work[:3], np.array([10.0, 11.0, 50.0]))[:, 0] == pytest.approx([13, 16, 53])
 
 
 def test_layers_of_modalities_are_side_by_side() -> None:
@@ -165,6 +173,12 @@ def test_waits_for_windows_and_spectrograms() -> None:
     assert stft_delay_ms(400, 16_000, centred=True) == 12.5
     with pytest.raises(ValueError, match="n_fft and sample_rate must be at least 1"):
         stft_delay_ms(0, 16_000)
+
+
+def test_times_of_a_profile_come_in_milliseconds() -> None:
+    assert time_ms(LOIHI, "t_sync", "high") == pytest.approx(465e-6)
+    with pytest.raises(ProfileError, match="t_latency"):
+        time_ms(LOIHI, "t_latency")
 
 
 def test_a_late_answer_is_not_right_in_time() -> None:
