@@ -122,13 +122,13 @@ def _in_whole_numbers(
         except ConfigError as error:
             found[name] = AtPrecision(reason=str(error))
         else:
-            found[name] = _answers(rounded, data, config)
+            found[name] = answers_of(rounded, data, config)
     if aware is not None:
-        found[AWARE] = _answers(aware, data, config)
+        found[AWARE] = answers_of(aware, data, config)
     return found
 
 
-def _answers(learner: Learner, data: PairedData, config: Config) -> AtPrecision:
+def answers_of(learner: Learner, data: PairedData, config: Config) -> AtPrecision:
     """Final answers and counts from one pass over the test pairs."""
     learner.model.eval()
     answers: list[torch.Tensor] = []

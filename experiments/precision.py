@@ -83,6 +83,25 @@ def at_precision(learner: Learner, form: FixedFormat, data: PairedData, seed: in
     return replace(learner, model=_dense_at(learner, form.weight_bits, data, seed))
 
 
+def trained_on(config: Config) -> Config:
+    """The configuration for ``train.aware_epochs`` more epochs on the loss of the classes alone.
+
+    Auxiliary readouts, balance and the price of operations have done their part by then.
+    """
+    settings = config.train
+    train = replace(
+        settings,
+        epochs=settings.aware_epochs,
+        dense_epochs=settings.aware_epochs,
+        learning_rate=settings.learning_rate * _AWARE_RATE,
+        dense_learning_rate=settings.dense_learning_rate * _AWARE_RATE,
+        auxiliary_weight=0.0,
+        balance="none",
+        activity_weight=0.0,
+    )
+    return replace(config, train=train)
+
+
 def train_aware(
     learner: Learner,
     data: PairedData,
@@ -90,38 +109,26 @@ def train_aware(
     seed: int,
     folder: Path,
     on_epoch: OnEpoch,
+    form: FixedFormat | None = None,
 ) -> Learner:
-    """Train on behind the rounding to 8 bits, and take the best epoch on validation.
+    """Train on behind the rounding (to 8 bits by default), and take the best validation epoch.
 
-    The loss is that of the classes alone: no auxiliary readouts, balance or price of operations.
+    See `trained_on` for what it minimises.
 
     Raises
     ------
     ConfigError
         If the model has no whole-number twin.
     """
-    settings = config.train
-    tuned = replace(
-        config,
-        train=replace(
-            settings,
-            epochs=settings.aware_epochs,
-            dense_epochs=settings.aware_epochs,
-            learning_rate=settings.learning_rate * _AWARE_RATE,
-            dense_learning_rate=settings.dense_learning_rate * _AWARE_RATE,
-            auxiliary_weight=0.0,
-            balance="none",
-            activity_weight=0.0,
-        ),
-    )
+    form = FixedFormat(8, _STATE_BITS) if form is None else form
     model: nn.Module
     if isinstance(learner.model, FusionSNN):
-        model = AwareSNN(copy.deepcopy(learner.model), FixedFormat(8, _STATE_BITS))
+        model = AwareSNN(copy.deepcopy(learner.model), form)
     else:
-        model = _dense_at(learner, 8, data, seed)
+        model = _dense_at(learner, form.weight_bits, data, seed)
     aware = replace(learner, model=model)
     checkpoints = CheckpointFolder(folder)
-    train_model(aware, data, tuned, seed, checkpoints, on_epoch)
+    train_model(aware, data, trained_on(config), seed, checkpoints, on_epoch)
     checkpoints.load_best(model)
     if isinstance(model, AwareSNN):
         return replace(learner, model=model.deployed())
