@@ -182,7 +182,8 @@ class CostConfig:
     """Profiles and sensors that price a run, and the dense twin's frames and windows.
 
     ``sensors`` and ``frame_ms`` are those of further modalities. A sensor that is not named leaves
-    the energy with sensors open; a frame lasts ``frame_audio_ms`` where nothing is said.
+    the energy with sensors open; a frame lasts ``frame_audio_ms`` where nothing is said. The share
+    of answers that come by each of ``deadlines_ms`` is reported.
     """
 
     profiles: tuple[str, ...] = (
@@ -199,6 +200,7 @@ class CostConfig:
     frame_audio_ms: float = 20.0
     windows_ms: tuple[float, ...] = (50.0, 100.0, 150.0, 200.0, 300.0)
     latency_repeats: int = 20
+    deadlines_ms: tuple[float, ...] = (100.0, 200.0, 300.0, 400.0)
     sensors: dict[str, str] = field(default_factory=dict)
     frame_ms: dict[str, float] = field(default_factory=dict)
 

@@ -73,6 +73,10 @@ def check_values(config: Config) -> None:
             f"cost.windows_ms must lie in (0, data.duration_ms={config.data.duration_ms}], got "
             f"{list(config.cost.windows_ms)}"
         )
+    if not all(0 < deadline < math.inf for deadline in config.cost.deadlines_ms):
+        raise ConfigError(
+            f"cost.deadlines_ms must be positive, got {list(config.cost.deadlines_ms)}"
+        )
     _check_sets(config)
     _check_modalities(config)
 

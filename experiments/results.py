@@ -21,10 +21,12 @@ from experiments.evaluate import (
     priced,
     sensor_names,
 )
+from experiments.latency import add_latency
 from experiments.learners import Learner
 from experiments.precision import FLOAT, AtPrecision
 from experiments.scores import FinalScores
 from experiments.system_energy import System, add_to
+from experiments.timeline import Traced
 from spikefuse.cost.energy import ratio
 from spikefuse.cost.stored import stored_counts
 from spikefuse.opcounts import COUNT_FIELDS, OpCounts
@@ -40,6 +42,7 @@ def build_result(
     evaluations: Mapping[str, Sequence[Evaluation]],
     validation: Mapping[str, Sequence[FinalScores]],
     environment: Mapping[str, Any],
+    traced: Mapping[str, Sequence[Traced]] | None = None,
 ) -> dict[str, Any]:
     """The content of ``result.json``.
 
@@ -51,6 +54,8 @@ def build_result(
     evaluations : mapping of model name to one Evaluation per seed
     validation : mapping of model name to its validation scores per seed
     environment : mapping
+    traced : mapping of model name to one Traced per seed, optional
+        Without it there is no latency by profile, no energy by time and no exit.
     """
     models = {
         name: _describe_model(
@@ -58,6 +63,8 @@ def build_result(
         )
         for name in evaluations
     }
+    for name, of_seeds in (traced or {}).items():
+        add_latency(models[name], learners[name], of_seeds, config)
     return {
         "schema": SCHEMA,
         "name": config.name,

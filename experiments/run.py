@@ -30,6 +30,7 @@ from experiments.scores import (
     write_answers,
     write_scores,
 )
+from experiments.timeline import Traced, trace
 from experiments.training import epochs_of, train_model
 from spikefuse.errors import ConfigError
 
@@ -175,7 +176,13 @@ def _evaluate_all(
         buffer = io.BytesIO()
         np.savez_compressed(buffer, **raster_of(learners["snn"], data, index, config.seeds[0]))
         write_bytes(folder / "raster.npz", buffer.getvalue())
-    result = build_result(config, data, learners, evaluations, validation, environment)
+    reporter.stage("answer by answer on the validation and the test pairs")
+    traced: dict[str, list[Traced]] = {}
+    for (name, seed), learner in trained.items():
+        traced.setdefault(name, []).append(
+            trace(learner, data, config, seed, aware.get((name, seed)))
+        )
+    result = build_result(config, data, learners, evaluations, validation, environment, traced)
     for name, model in result["models"].items():
         missing = describe_missing([trained[name, seed] for seed in config.seeds], data, config)
         if missing:

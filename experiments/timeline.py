@@ -287,9 +287,8 @@ def _spiking(
 def _on_chip(steps: StepCounts, profile: str) -> Charges:
     """Times of the steps, or why there are none."""
     chip = load_profile(profile)
-    missing = [n for n in ("t_synop", "t_sync", "n_neurons_per_core") if not chip.holds(n)]
-    if missing:
-        return Charges(step_reason=f"{profile} publishes no {', '.join(missing)}")
+    if not all(chip.holds(name) for name in ("t_synop", "t_sync", "n_neurons_per_core")):
+        return Charges(step_reason=f"{profile} publishes no times of its operations")
     times = step_times(steps, chip)
     ticks = layer_ticks(steps.until(steps.shape[0]))
     return Charges(
@@ -309,18 +308,17 @@ def _dense(
     """A dense model on one batch: every answer a run of its own, or what has changed."""
     n = heard[0].n_samples
     for profile in profiles:
-        reason = f"{profile} publishes no throughput of a dense model"
         each, why = _priced(answers, profile, config)
         before, front_why = _priced(heard, profile, config)
         if each is None or before is None:
-            yield profile, Charges(reason=why or front_why, step_reason=reason)
+            yield profile, Charges(reason=why or front_why, step_reason=why or front_why)
             continue
         delta = None if changed is None else _priced(changed, profile, config)[0]
         found = Charges(
             _wide(before + each.cumsum(), n),
             _wide(before + each, n),
             None if delta is None else _wide(before + delta.cumsum(), n),
-            step_reason=reason,
+            step_reason=f"{profile} publishes no throughput of a dense model",
         )
         yield profile, found
 

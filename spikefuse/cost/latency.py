@@ -12,7 +12,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from spikefuse._types import FloatArray
+from spikefuse._types import BoolArray, FloatArray
 from spikefuse.cost.chip import SOMA_TIMES, Population, arrival_ns, cores_of, populations_of
 from spikefuse.cost.constants import Bound
 from spikefuse.cost.profile import HardwareProfile
@@ -230,7 +230,7 @@ def stft_delay_ms(n_fft: int, sample_rate: int, centred: bool = False) -> float:
 
 
 def in_time(
-    latency_ms: FloatArray, right: FloatArray, deadlines_ms: Sequence[float]
+    latency_ms: FloatArray, right: BoolArray, deadlines_ms: Sequence[float]
 ) -> list[dict[str, float]]:
     """Share of answers that come by each deadline, and of those that are right as well.
 
@@ -244,7 +244,7 @@ def in_time(
         {
             "deadline_ms": float(deadline),
             "in_time": float((latency_ms <= deadline).mean()),
-            "right_in_time": float(((latency_ms <= deadline) & right.astype(bool)).mean()),
+            "right_in_time": float(((latency_ms <= deadline) & right).mean()),
         }
         for deadline in deadlines_ms
     ]
