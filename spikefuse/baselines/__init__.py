@@ -3,8 +3,10 @@
 from spikefuse.baselines.delta import DeltaFusion as DeltaFusion
 from spikefuse.baselines.dense_fusion import Anytime as Anytime
 from spikefuse.baselines.dense_fusion import DenseFusion as DenseFusion
+from spikefuse.baselines.frame_sensor import frame_sensor_spec as frame_sensor_spec
 from spikefuse.baselines.frames import blank_after as blank_after
 from spikefuse.baselines.frames import event_frames as event_frames
+from spikefuse.baselines.frames import frame_counts as frame_counts
 from spikefuse.baselines.memory import n_parameters as n_parameters
 from spikefuse.baselines.operator import DenseOperator as DenseOperator
 from spikefuse.baselines.qnn import QNNTwin as QNNTwin

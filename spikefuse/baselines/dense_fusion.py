@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from spikefuse.baselines.encoders import frame_encoder, window_encoder
+from spikefuse.baselines.encoders import frame_encoder, held_dropout, window_encoder
 from spikefuse.baselines.frames import blank_after, frame_ends_ms, n_frames_in
 from spikefuse.baselines.memory import largest_working_set
 from spikefuse.baselines.operator import DenseOperator, Tokens
@@ -137,7 +137,9 @@ class DenseFusion(nn.Module):
             ends[name] = [end for end in every if end <= max(times_ms) + 1e-6]
             n_batch, n_seen = len(frames), len(ends[name])
             encoded = self.encoders[name](frames[:, :n_seen].flatten(0, 1))
-            features[name] = encoded.reshape(n_batch, n_seen, part.encoder.hidden)
+            encoded = encoded.reshape(n_batch, n_seen, part.encoder.hidden)
+            dropout = part.encoder.dropout
+            features[name] = held_dropout(encoded, dropout) if self.training else encoded
         tokens = Tokens(features, ends, times_ms)
         fused = self.fusion(tokens)
         return self._answer(fused.flatten(0, 1)).reshape(*fused.shape[:2], -1)

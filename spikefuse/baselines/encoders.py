@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from spikefuse.baselines.frames import n_frame_channels
 from spikefuse.encoders.spec import ModalitySpec
@@ -14,8 +15,36 @@ def window_encoder(spec: ModalitySpec, frame_ms: float, window_ms: float) -> nn.
 
 
 def frame_encoder(spec: ModalitySpec) -> nn.Sequential:
-    """One frame, ``[B, P, H, W]`` to ``[B, hidden]``; the same weights serve every frame."""
-    return _encoder(spec, spec.sensor_size[2])
+    """One frame, ``[B, P, H, W]`` to ``[B, hidden]``; the same weights serve every frame.
+
+    Features are normalised per frame, as in front of attention in Tsai et al. (arXiv:1906.00295):
+    a short frame holds few events, and features that are small beside the waves that tell a
+    frame's time are not learned. Weights start as He et al. (arXiv:1502.01852) have it. Dropout is
+    left to `held_dropout`: drawn anew for every frame it is noise that the operator cannot learn
+    through.
+    """
+    layers = [layer for layer in _encoder(spec, spec.sensor_size[2]) if not _drops(layer)]
+    for layer in layers:
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+    return nn.Sequential(*layers, nn.LayerNorm(spec.encoder.hidden))
+
+
+def held_dropout(x: Tensor, share: float) -> Tensor:
+    """Dropout of features ``[B, F, n]`` with one mask for all frames of a sample.
+
+    References
+    ----------
+    Gal and Ghahramani, "A theoretically grounded application of dropout in recurrent neural
+    networks", NIPS 2016, arXiv:1512.05287.
+    """
+    return x * torch.nn.functional.dropout(torch.ones_like(x[:, :1]), share)
+
+
+def _drops(layer: nn.Module) -> bool:
+    return isinstance(layer, nn.Dropout)
 
 
 def _encoder(spec: ModalitySpec, channels: int) -> nn.Sequential:

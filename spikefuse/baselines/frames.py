@@ -14,6 +14,15 @@ from spikefuse.kernels.binning import bin_events
 def event_frames(streams: Sequence[EventStream], frame_ms: float, window_ms: float) -> Tensor:
     """Event counts per frame, compressed by ``log(1 + n)``, frames and polarities as channels.
 
+    Parameters, shape, errors
+        As of `frame_counts`.
+    """
+    return torch.log1p(frame_counts(streams, frame_ms, window_ms))
+
+
+def frame_counts(streams: Sequence[EventStream], frame_ms: float, window_ms: float) -> Tensor:
+    """Event counts per frame, frames and polarities as channels.
+
     Parameters
     ----------
     streams : sequence of EventStream
@@ -38,8 +47,7 @@ def event_frames(streams: Sequence[EventStream], frame_ms: float, window_ms: flo
     n_frames = n_frames_in(frame_ms, window_ms)
     seen = [stream.cropped(window_us) for stream in streams]
     frames = bin_events(seen, frame_ms, n_steps=n_frames).to_dense()  # [F, B, P * H * W]
-    batch_first = frames.transpose(0, 1).reshape(len(streams), n_frames * polarities, height, width)
-    return torch.log1p(batch_first)
+    return frames.transpose(0, 1).reshape(len(streams), n_frames * polarities, height, width)
 
 
 def n_frames_in(frame_ms: float, window_ms: float) -> int:
