@@ -12,6 +12,7 @@ from analysis.tables import why_null
 SEEDS_FOR_A_VERDICT = 5
 TOTALS = ("dynamic", "with_static", "with_sensors")
 SIDES = {"snn": "the SNN", "dense": "the dense twin"}
+_EQUAL = 0.01
 _NOT_COMPARABLE = "not comparable at equal accuracy"
 
 
@@ -22,8 +23,16 @@ def energy_verdicts(run: RunRecord) -> list[dict[str, Any]]:
     return [{**finding, "sentence": sentence(finding)} for finding in energy_findings(run)]
 
 
-def energy_findings(run: RunRecord) -> list[dict[str, Any]]:
+def energy_findings(
+    run: RunRecord, found: tuple[float, tuple[float, float]] | None = None
+) -> list[dict[str, Any]]:
     """What the run holds on dense against spiking energy, by profile and reuse of the dense side.
+
+    Parameters
+    ----------
+    run : RunRecord
+    found : (float, (float, float)), optional
+        Difference in accuracy and its interval; from the run's predictions by default.
 
     Returns
     -------
@@ -33,13 +42,14 @@ def energy_findings(run: RunRecord) -> list[dict[str, Any]]:
         predictions), ``basis`` ("whole window" or "equal accuracy"), ``at_accuracy``, ``reason``
         where there is no price, and ``totals``: of each that both sides have, ``nominal``,
         ``median``, ``low`` and ``high`` (5 and 95 %), ``share_snn_wins``, ``n_draws`` and
-        ``outcome`` (``snn``, ``dense``, ``not told apart`` or ``not comparable at equal
-        accuracy``). Empty without both models.
+        ``outcome`` (``snn``, ``dense``, ``equal within 1 %``, ``not told apart`` or ``not
+        comparable at equal accuracy``). Empty without both models.
     """
     result = run.result
     if not {"snn", "dense"} <= set(result["models"]):
         return []
-    found = accuracy_difference(run, "snn", "dense")
+    if found is None:
+        found = accuracy_difference(run, "snn", "dense")
     findings: list[dict[str, Any]] = []
     for profile in result["ratios"].get("dynamic_pj", {}):
         entries = result.get("energy_ranges", {}).get(profile) or _nominal_only(run, profile)
@@ -111,6 +121,8 @@ def told(spread: Mapping[str, Any]) -> str:
     """Who needs less by a 5 to 95 % range of dense / SNN, if it leaves one side only."""
     if spread.get("low") is None:
         return "not told apart"
+    if 1 - _EQUAL < spread["low"] and spread["high"] < 1 + _EQUAL:
+        return "equal within 1 %"
     if spread["low"] > 1:
         return "snn"
     return "dense" if spread["high"] < 1 else "not told apart"
@@ -121,12 +133,12 @@ def _decided(
 ) -> dict[str, Any]:
     """On what the verdict rests, and the outcome of each total.
 
-    Accuracies that are not told apart: energies of the whole window. Accuracies that differ: those
-    at equal accuracy, along each model's front. Without them, or where one side does not reach it:
-    no verdict, but where the more accurate model needs less as well.
+    Where both have a front: energies at equal accuracy. Otherwise those of the whole window, if the
+    accuracies are not told apart; if they differ there is no verdict, but where the more accurate
+    model needs less as well.
     """
     ahead = _more_accurate(finding)
-    if ahead is None or equal is None or "reason" in equal:
+    if equal is None or "reason" in equal:
         totals = {
             name: {**_spread(entry[name]), "outcome": _outcome(entry[name], ahead)}
             for name in TOTALS
@@ -208,7 +220,8 @@ def _at(finding: Mapping[str, Any]) -> str:
     if finding["interval"] is not None:
         low, high = finding["interval"]
         text += (
-            f"; difference {100 * finding['difference']:+.1f} points, 95 % "
+            f"; difference{'' if accuracy['precision'] == 'fp32' else ' in float'} "
+            f"{100 * finding['difference']:+.1f} points, 95 % "
             f"[{100 * low:+.1f}, {100 * high:+.1f}] over recordings and seeds"
         )
     text += ")"

@@ -101,11 +101,26 @@ def evaluate(run: RunArgument, json_path: JsonOption = None) -> None:
 
 
 @app.command()
-def compare(runs: RunsArgument, json_path: JsonOption = None) -> None:
+def compare(
+    runs: RunsArgument,
+    profile: Annotated[
+        list[str] | None,
+        typer.Option("--profile", help="Only this hardware profile, or TOML file. Repeatable."),
+    ] = None,
+    reuse: Annotated[
+        str | None, typer.Option("--reuse", help="Only this reuse: ideal, none or measured.")
+    ] = None,
+    at_accuracy: Annotated[
+        float | None, typer.Option("--at-accuracy", help="Where the fronts are compared.")
+    ] = None,
+    json_path: JsonOption = None,
+) -> None:
     """Compare spiking and dense models over one or more runs; reads run directories only."""
     from experiments.compare import compare_runs
 
-    comparison = compare_runs(runs, Console())
+    comparison = compare_runs(
+        runs, Console(), profiles=profile or [], reuse=reuse, at_accuracy=at_accuracy
+    )
     if json_path is not None:
         _write_json(json_path, comparison)
 

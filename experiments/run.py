@@ -12,6 +12,8 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
+from analysis.comparison import compare_models
+from analysis.records import load_run
 from experiments.checkpoints import CheckpointFolder
 from experiments.config import Config, load_config, to_toml
 from experiments.data import PairedData, load_data
@@ -188,6 +190,9 @@ def _evaluate_all(
         if missing:
             model["missing"] = missing
         model["host"] = describe_host(learners[name], data, config)
+    write_json(folder / "result.json", result)
+    # Fronts and verdicts come from the files of the run, as anyone reads them.
+    result["comparison"] |= compare_models(load_run(folder))
     write_json(folder / "result.json", result)
     return result
 

@@ -35,7 +35,12 @@ def verdict(result: dict[str, Any], write: Write) -> dict[str, Any]:
 
 @pytest.mark.parametrize(
     ("low", "high", "outcome"),
-    [(1.01, 2.0, "snn"), (0.5, 0.99, "dense"), (0.9, 1.1, "not told apart")],
+    [
+        (1.01, 2.0, "snn"),
+        (0.5, 0.99, "dense"),
+        (0.9, 1.1, "not told apart"),
+        (1.0001, 1.0009, "equal within 1 %"),
+    ],
 )
 def test_a_range_that_holds_one_tells_nothing_apart(low: float, high: float, outcome: str) -> None:
     assert told({"low": low, "high": high}) == outcome
@@ -115,6 +120,16 @@ def test_fronts_decide_at_equal_accuracy(five_seeds: dict[str, Any], write: Writ
     assert found["basis"] == "equal accuracy"
     assert found["totals"]["dynamic"]["outcome"] == "dense"
     assert "modelled energy at equal accuracy 0.500" in found["sentence"]
+
+
+def test_fronts_go_before_accuracies_that_are_not_told_apart(
+    five_seeds: dict[str, Any], write: Write
+) -> None:
+    result = with_ranges(five_seeds, DEAR)
+    result["comparison"]["at_equal_accuracy"]["energy"] = {
+        FP32: {"ideal": {"accuracy": 0.9, "dynamic": spread(CHEAP)}}
+    }
+    assert verdict(result, write)["totals"]["dynamic"]["outcome"] == "snn"
 
 
 def test_an_accuracy_out_of_reach_is_said(five_seeds: dict[str, Any], write: Write) -> None:
