@@ -41,14 +41,19 @@ class FixedFormat:
     ------
     ConfigError
         If a width is out of its range.
+
+    Notes
+    -----
+    ``headroom`` and ``readout_range`` were chosen on validation pairs of the embedded default, with
+    states of 8 to 16 bits; wider ones hold more of both, and there they do not matter.
     """
 
     weight_bits: int = 8
     state_bits: int = 32
     decay_bits: int = 12
     fraction_bits: int = 6
-    headroom: float = 4.0
-    readout_range: float = 64.0
+    headroom: float = 16.0
+    readout_range: float = 16.0
 
     def __post_init__(self) -> None:
         limits = {

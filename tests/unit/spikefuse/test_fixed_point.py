@@ -207,9 +207,9 @@ def test_counts_are_those_of_the_spikes_that_ran(fusion: str) -> None:
 def test_narrow_states_take_their_bits_from_the_weights_and_never_silence_a_threshold() -> None:
     fixed = fixed_point(model_of(), FixedFormat(8, 8))
     hidden = fixed.fusion.hidden
-    assert int(hidden.threshold.max()) <= 127 // 4 + 1
+    assert int(hidden.threshold.max()) <= 127 // 16 + 1
     assert int(hidden.threshold.min()) >= 1
-    assert int(hidden.shift.max()) <= 2
+    assert int(hidden.shift.max()) <= 1
 
 
 def test_training_behind_the_rounding_moves_what_rounds() -> None:
