@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Literal
+from operator import add, attrgetter
+from typing import Any, Literal
 
 PathKind = Literal["event", "dense", "frontend"]
 _WORD_BYTES = 4
@@ -93,12 +94,14 @@ class PathCounts:
                 "paths of one name must agree in kind and modality, got "
                 f"{(self.kind, self.modality)} and {(other.kind, other.modality)}"
             )
-        sums = {name: getattr(self, name) + getattr(other, name) for name in COUNT_FIELDS}
-        return replace(
-            self,
+        both = map(add, _counts_of(self), _counts_of(other))
+        sums: dict[str, Any] = dict(zip(COUNT_FIELDS, both, strict=True))
+        return PathCounts(
             **sums,
             weight_words=max(self.weight_words, other.weight_words),
             state_words=max(self.state_words, other.state_words),
+            kind=self.kind,
+            modality=self.modality,
         )
 
     def with_bytes(self) -> PathCounts:
@@ -112,6 +115,7 @@ COUNT_FIELDS: tuple[str, ...] = tuple(
     for f in fields(PathCounts)
     if f.name not in ("weight_words", "state_words", "kind", "modality")
 )
+_counts_of = attrgetter(*COUNT_FIELDS)  # in the order of the fields
 
 
 @dataclass(frozen=True)

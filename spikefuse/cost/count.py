@@ -25,6 +25,7 @@ def count(
     read_as: ReadAs | Mapping[str, ReadAs] = "auto",
     strict: bool = True,
     placement: Placement | None = None,
+    infer: bool = False,
 ) -> OpCounts:
     """Run ``model`` once on ``inputs`` in evaluation mode and count every operation.
 
@@ -50,6 +51,9 @@ def count(
         Refuse if an operation has no rule; otherwise `OpCounts.uncounted` names it.
     placement : Placement, optional
         Where the neurons sit; messages between cores and their hops are then counted too.
+    infer : bool
+        Run ``model.infer(inputs)`` instead: events through, on the fused kernels, whose counts are
+        the same.
 
     Returns
     -------
@@ -59,8 +63,9 @@ def count(
     Raises
     ------
     ValueError
-        If the inputs hold no tensor, an operation has no counting rule (they are named), a
-        normalisation of ours is not folded into its synapses, or a placement lacks a path.
+        If the inputs hold no tensor, there is no ``infer`` to run, an operation has no counting
+        rule (they are named), a normalisation of ours is not folded into its synapses, or a
+        placement lacks a path.
 
     Notes
     -----
@@ -91,6 +96,8 @@ def count(
 
     *Memory.* ``weight_reads`` assumes no reuse. A dense layer reads and writes its activations.
     """
+    if infer and not callable(getattr(model, "infer", None)):
+        raise ValueError(f"model must have infer to be run by it, got a {type(model).__name__}")
     ours = getattr(model, "batch_dim", 0) == 1
     prepared = inputs if ours else _dense(inputs)
     if batch_dim is None:
@@ -103,10 +110,11 @@ def count(
     )
     try:
         with torch.no_grad(), counter:
+            run: Any = model.infer if infer else model
             if isinstance(prepared, tuple | list):
-                model(*prepared)
+                run(*prepared)
             else:
-                model(prepared)
+                run(prepared)
     finally:
         model.train(was_training)
     return counter.counts(n_samples)

@@ -2,49 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import replace
+from functools import wraps
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from spikefuse.cost.constancy import Constants
-from spikefuse.cost.contractions import Setting
 from spikefuse.cost.dispatch_rules import DispatchRules
-from spikefuse.cost.foreign_neurons import Watch, foreign_neuron
-from spikefuse.cost.layer_rules import has_rule, paths_of, traffic_of
-from spikefuse.cost.messages import ReadAs
+from spikefuse.cost.foreign_neurons import Watch
+from spikefuse.cost.layer_rules import paths_of, traffic_of
+from spikefuse.cost.messages import ReadAs, Remembered
+from spikefuse.cost.neuron_rules import TELLING, active_updates_of, count_updates
 from spikefuse.cost.placement import Placement, Traffic
-from spikefuse.encoders.dropout import SpikeDropout
+from spikefuse.cost.roles import SYNAPSES, Frame, Role, roles_of
+from spikefuse.encoders.observing import FusedLayer, observing
+from spikefuse.kernels.watching import ActiveUpdates
 from spikefuse.opcounts import OpCounts, PathCounts
 from spikefuse.spikes import SpikeBatch
 
-# Modules that move or mask data without arithmetic of their own once a network is trained.
-_FREE = (nn.modules.dropout._DropoutNd, nn.Flatten, nn.Identity, nn.ReLU, SpikeDropout)
-_SYNAPSES = (nn.Linear, nn.modules.conv._ConvNd)
-
-
-@dataclass
-class _Frame:
-    """A module that is running."""
-
-    module: nn.Module
-    name: str
-    setting: Setting
-    covered: bool = False
-    watch: Watch | None = None
-    made: set[int] | None = None  # storages that operations of a module without children made
-    unseen: AbstractContextManager[Any] | None = None
-
-    def show(self) -> None:
-        """Let its operations be seen again."""
-        if self.unseen is not None:
-            self.unseen.__exit__(None, None, None)
-            self.unseen = None
+Output = TypeVar("Output", bound=tuple[Any, ...])
 
 
 class Counter:
@@ -78,8 +60,7 @@ class Counter:
         self.uncounted: dict[str, None] = {}
         self.foldable: dict[str, None] = {}
         self.traffic: dict[str, Traffic] = {}
-        self._modalities = tuple(getattr(model, "modalities", ()))
-        self._frames: list[_Frame] = []
+        self._frames: list[Frame] = []
         self._batch = 1
         self._paused = False
         self._stack = ExitStack()
@@ -88,28 +69,26 @@ class Counter:
         self._weights: dict[str, dict[Any, int]] = {}
         self._mkldnn = True
         self._mode: _Dispatch | None = None
+        self._memory = Remembered()
 
     def __enter__(self) -> Counter:
-        self._names = {module: name for name, module in self.model.named_modules()}
-        self._foreign = {m: foreign_neuron(m) for m in self._names}
-        self._ruled = {m for m in self._names if has_rule(m)}
-        self._leaves = {m for m in self._names if next(m.children(), None) is None}
-        # A layer with a rule of its own may be dense; layers that work on spikes are time-major.
-        self._spiking = any(
-            (has_rule(m) and getattr(m, "batch_dim", 0) == 1) or self._foreign[m] is not None
-            for m in self._names
-        )
+        self._roles = roles_of(self.model, self.read_as)
         self._rules = DispatchRules(Constants(self.model))
         fast_path = torch.backends.mha.get_fastpath_enabled()
         torch.backends.mha.set_fastpath_enabled(False)
         self._stack.callback(torch.backends.mha.set_fastpath_enabled, fast_path)
         # Attention as the products it consists of; a fused kernel would hide them.
         self._stack.enter_context(sdpa_kernel(SDPBackend.MATH))
-        for module in self._names:
+        for module in self._roles:
             before = module.register_forward_pre_hook(self._before, with_kwargs=True)
             after = module.register_forward_hook(self._after, with_kwargs=True)
             self._stack.callback(before.remove)
             self._stack.callback(after.remove)
+            if callable(getattr(module, "infer", None)):
+                held = module.__dict__.get("infer")  # its own, if not its class's
+                module.__dict__["infer"] = self._followed(module)
+                self._stack.callback(_put_back, module, held)
+        self._stack.enter_context(observing(self))
         return self
 
     def __exit__(self, *reason: Any) -> None:
@@ -152,35 +131,93 @@ class Counter:
         if self._mode is not None:
             self._mode.__exit__(None, None, None)  # type: ignore[no-untyped-call]
             self._mode = None
+            self._memory.__exit__()
 
     # Modules.
 
+    def _followed(self, module: nn.Module) -> Callable[..., Any]:
+        """The module's ``infer``, followed like a call of the module: it has no hooks."""
+        infer: Any = module.infer
+
+        @wraps(infer)
+        def run(*args: Any, **kwargs: Any) -> Any:
+            self._before(module, args, kwargs)
+            output = infer(*args, **kwargs)
+            self._after(module, args, kwargs, output)
+            return output
+
+        return run
+
+    def run(self, layer: FusedLayer, kernel: Callable[[], Output]) -> Output:
+        """Run a fused layer and count what its modules would have done (see `observing`)."""
+        if self._paused or not self._frames:
+            return kernel()
+        self._paused = True
+        try:
+            with torch._C._DisableTorchDispatch():
+                with ActiveUpdates() as updates:
+                    output = kernel()
+                self._count_fused(layer, output[0], updates.n)
+        finally:
+            self._paused = False
+        return output
+
+    def _count_fused(
+        self, layer: FusedLayer, output: SpikeBatch | Tensor, n_active: int | None
+    ) -> None:
+        """Synapses by their events, neurons by what the kernel has told."""
+        for events, outer in zip(layer.events, layer.synapses, strict=True):
+            for synapse in outer.modules():
+                role = self._roles.get(synapse)
+                if role is not None and role.ruled:
+                    self._count_by_rule(synapse, role, (events,), None, None)
+        role, neuron = self._roles.get(layer.neuron), layer.neuron
+        if role is not None and isinstance(neuron, TELLING):
+            if n_active is None:
+                n_active = active_updates_of(layer, output)
+            self._add(role.path, count_updates(neuron, n_active, output, role.modality))
+
+    def _count_by_rule(
+        self,
+        module: nn.Module,
+        role: Role,
+        args: tuple[Any, ...],
+        output: Any,
+        n_active: int | None,
+    ) -> None:
+        """Count a layer that has a rule."""
+        found = paths_of(module, role.path, args, output, role.modality, n_active)
+        self._add_all(role.path, found)
+        if self.placement is not None:
+            for suffix, traffic in traffic_of(module, args, output).items():
+                self._note_traffic(role.path + suffix, traffic)
+
     def _before(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        name = self._names.get(module)
-        if name is None or self._paused:
+        role = self._roles.get(module)
+        if role is None or self._paused:
             return
         if module is self.model:
             self._leave()  # what an earlier call that raised has left
         if not self._frames:
             self._mode = _Dispatch(self)
             self._mode.__enter__()  # type: ignore[no-untyped-call]
+            self._memory.__enter__()
             first = next(iter(_tensors_in((args, kwargs))), None)
             self._batch = 1 if first is None else first.shape[self.batch_dim % len(first.shape)]
-        modality = next((part for part in name.split(".") if part in self._modalities), "shared")
-        setting = Setting(self._reading(name), self._works_per_spike(name), self._batch, modality)
-        frame = _Frame(module, name or type(module).__name__, setting)
-        if module in self._leaves:
+        frame = Frame(module, role, role.setting(self._batch), role.covered)
+        if role.leaf:
             frame.made = set()
         self._frames.append(frame)
-        if module in self._ruled or isinstance(module, _FREE) or _is_constant_work(name):
-            frame.covered = True
-            if frame.made is not None:  # nothing in it to be seen: leave it its full speed
-                frame.unseen = _disable_current_modes()
-                frame.unseen.__enter__()
-        elif (watch := self._foreign[module]) is not None:
+        if role.covered:
+            if role.leaf:  # nothing in it to be seen: leave it its full speed
+                frame.unseen = torch._C._DisableTorchDispatch()
+                frame.unseen.__enter__()  # type: ignore[no-untyped-call]
+            if role.tells:
+                frame.updates = ActiveUpdates().__enter__()
+        elif role.watch is not None:
             frame.covered = self._paused = True
             try:
-                frame.watch = watch(module, args, kwargs, setting)
+                frame.watch = role.watch(module, args, kwargs, frame.setting)
             finally:
                 self._paused = False
             self._watches.append(frame.watch)
@@ -200,7 +237,7 @@ class Counter:
         self._paused = True
         try:
             if frame.unseen is None and (frame.covered or frame.watch is not None):
-                with _disable_current_modes():
+                with torch._C._DisableTorchDispatch():
                     self._finish(frame, args, kwargs, output)
             else:
                 self._finish(frame, args, kwargs, output)
@@ -212,33 +249,30 @@ class Counter:
                 torch._C._set_mkldnn_enabled(self._mkldnn)
         if not self._frames:
             self._leave()
-        if isinstance(module, _SYNAPSES):
+        if isinstance(module, SYNAPSES):
             self._last_synapse = output if isinstance(output, Tensor) else None
         elif isinstance(module, nn.modules.batchnorm._BatchNorm):
             if args and args[0] is self._last_synapse and not module.training:
-                self.foldable[frame.name] = None
+                self.foldable[frame.role.path] = None
             self._last_synapse = None
 
     def _finish(
-        self, frame: _Frame, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any
+        self, frame: Frame, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any
     ) -> None:
         """Count a call that ended by the rule of its module, if it has one."""
         module = frame.module
-        if module in self._ruled:
-            found = paths_of(module, frame.name, args, output, frame.setting.modality)
-            self._add_all(frame.name, found)
-            if self.placement is not None:
-                for suffix, traffic in traffic_of(module, args, output).items():
-                    self._note_traffic(frame.name + suffix, traffic)
+        if frame.role.ruled:
+            n_active = None if frame.updates is None else frame.updates.n
+            self._count_by_rule(module, frame.role, args, output, n_active)
         elif frame.watch is not None:
-            self._add_all(frame.name, frame.watch.done(output))
+            self._add_all(frame.role.path, frame.watch.done(output))
             frame.watch.undo()
             self._watches.remove(frame.watch)
         elif not frame.covered:
             self._check_seen(frame, args, kwargs, output)
 
     def _check_seen(
-        self, frame: _Frame, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any
+        self, frame: Frame, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any
     ) -> None:
         """A module that yields what no operation made works where it cannot be seen."""
         if frame.made is None:
@@ -246,26 +280,7 @@ class Counter:
         own = [*frame.module.parameters(), *frame.module.buffers()]
         known = frame.made.union(_storages((args, kwargs)), _storages(own))
         if not known.issuperset(_storages(output)):
-            self._list(f"{frame.name} ({type(frame.module).__name__})")
-
-    def _reading(self, name: str) -> ReadAs:
-        """How this module reads its inputs."""
-        declared = self._declared(name)
-        # Whole numbers inside a spiking network are events that share a step.
-        return "whole" if declared == "auto" and self._spiking else declared
-
-    def _works_per_spike(self, name: str) -> bool:
-        declared = self._declared(name)
-        return declared == "events" or (declared == "auto" and self._spiking)
-
-    def _declared(self, name: str) -> ReadAs:
-        if isinstance(self.read_as, str):
-            return self.read_as
-        parts = name.split(".")
-        for n in range(len(parts), 0, -1):
-            if ".".join(parts[:n]) in self.read_as:
-                return self.read_as[".".join(parts[:n])]
-        return self.read_as.get("", "auto")
+            self._list(f"{frame.role.path} ({type(frame.module).__name__})")
 
     # Operations.
 
@@ -276,7 +291,7 @@ class Counter:
         frame = self._frames[-1]
         if frame.covered:
             return func(*args, **kwargs)
-        merges = _merges(frame.module)
+        merges = frame.role.merges
         in_place = func._schema.name.endswith("_")
         if in_place:  # its first operand will be gone
             found = self._rules.count(func, args, kwargs, args[0], frame.setting, merges)
@@ -288,7 +303,7 @@ class Counter:
             frame.made.update(_storages(out))
         if isinstance(found, str):
             if not (found.startswith("spikefuse.") and merges):
-                self._list(f"{frame.name}: {found}")
+                self._list(f"{frame.role.path}: {found}")
         elif found is not None:
             where = self._where(frame, found.family)
             self._add(where, found.path)
@@ -297,13 +312,11 @@ class Counter:
                 self._weights.setdefault(where, {})[found.weight[0]] = found.weight[1]
         return out
 
-    def _where(self, frame: _Frame, family: str) -> str:
+    def _where(self, frame: Frame, family: str) -> str:
         """The path of an operation: its module, and what it is unless the module is just that."""
-        module = frame.module
-        plain = type(module).__module__.startswith("torch.nn.") or isinstance(module, _SYNAPSES)
-        if plain and family != "elementwise" and next(module.children(), None) is None:
-            return frame.name
-        return f"{frame.name}:{family}"
+        module, path = frame.module, frame.role.path
+        plain = type(module).__module__.startswith("torch.nn.") or isinstance(module, SYNAPSES)
+        return path if plain and family != "elementwise" and frame.role.leaf else f"{path}:{family}"
 
     def _note_traffic(self, where: str, traffic: Traffic | None) -> None:
         if self.placement is not None and traffic is not None:
@@ -343,14 +356,11 @@ class _Dispatch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return self.counter.operate(func, args, kwargs or {})
 
 
-def _merges(module: nn.Module) -> bool:
-    """Whether currents that meet in a module of ours are sums that its synapses make."""
-    return getattr(module, "batch_dim", 0) == 1
-
-
-def _is_constant_work(name: str) -> bool:
-    """Reparametrised weights are made before a network runs."""
-    return "parametrizations" in name.split(".")
+def _put_back(module: nn.Module, infer: Any) -> None:
+    """Leave a module with the ``infer`` it had."""
+    del module.__dict__["infer"]
+    if infer is not None:
+        module.__dict__["infer"] = infer
 
 
 def _storages(value: Any) -> set[int]:

@@ -55,9 +55,16 @@ def has_rule(layer: nn.Module) -> bool:
 
 
 def paths_of(
-    layer: nn.Module, name: str, args: tuple[Any, ...], output: Any, modality: str
+    layer: nn.Module,
+    name: str,
+    args: tuple[Any, ...],
+    output: Any,
+    modality: str,
+    n_active: int | None = None,
 ) -> dict[str, PathCounts]:
     """What one call of such a layer did: ``""`` for the layer itself, a suffix for a part of it.
+
+    ``n_active`` are active updates of neurons where their kernel has told them.
 
     Raises
     ------
@@ -69,7 +76,7 @@ def paths_of(
         own: dict[str, PathCounts] = rule(args, output, modality)
         return own
     if isinstance(layer, NEURONS):
-        return count_neurons(layer, args, output, modality)
+        return count_neurons(layer, args, output, modality, n_active)
     if isinstance(layer, SpikeTrace):
         return count_trace(layer, args, output, modality)
     if isinstance(layer, EventLinear | EventConv2d):

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+from contextvars import ContextVar, Token
 from dataclasses import dataclass
-from typing import Literal
+from functools import cached_property
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
+from torch.utils.weak import WeakIdKeyDictionary
 
-from spikefuse.kernels.tally import tally
+from spikefuse.kernels.tally import tally, tally_events, weigh
 from spikefuse.spikes import SpikeBatch
 
 Spikes = Tensor | SpikeBatch
@@ -39,7 +42,7 @@ class Messages:
         """Messages of both kinds, [N]."""
         return self.whole + self.graded
 
-    @property
+    @cached_property
     def total(self) -> int:
         """Number of messages."""
         return int(self.all.sum())
@@ -48,6 +51,12 @@ class Messages:
     def are_spikes(self) -> bool:
         """Whether none of them has to be multiplied."""
         return not bool(self.graded.any())
+
+    def weighed(self, used: Tensor, every: Tensor) -> tuple[int, int, int, int]:
+        """As `driving` by ``used`` [N], and all messages times ``every`` [N]: weights read."""
+        nothing = torch.zeros_like(self.whole) if self.negative is None else self.negative
+        acs, macs, signed, reads, _ = weigh(self.whole, self.graded, nothing, used, every)
+        return acs, signed, macs, reads
 
     def driving(self, fan_out: Tensor) -> tuple[int, int, int]:
         """Accumulates, those of them that subtract, and multiply-accumulates.
@@ -61,18 +70,54 @@ class Messages:
         return _dot(self.whole, fan_out), signed, _dot(self.graded, fan_out)
 
 
+class Remembered:
+    """As a context: spikes that several layers read, or one sends and another reads, are read once.
+
+    Spikes must not be written from outside of torch meanwhile.
+    """
+
+    def __init__(self) -> None:
+        self._token: Token[Any] | None = None
+
+    def __enter__(self) -> Remembered:
+        self._token = _remembered.set(WeakIdKeyDictionary())
+        return self
+
+    def __exit__(self, *reason: Any) -> None:
+        if self._token is not None:
+            _remembered.reset(self._token)
+            self._token = None
+
+
+# Spikes -> (how often they had been written, their messages).
+_remembered: ContextVar[Any] = ContextVar("spikefuse_messages", default=None)
+
+
 def messages_of(spikes: Spikes) -> Messages:
     """The messages in spikes (T, B, N); events are never made dense."""
-    n = spikes.shape[2]
+    known = _remembered.get()
+    if known is None:
+        return _read(spikes)
+    version = _version(spikes)
+    found = known.get(spikes)
+    if found is None or found[0] != version or version < 0:
+        found = version, _read(spikes)
+        known[spikes] = found
+    messages: Messages = found[1]
+    return messages
+
+
+def _read(spikes: Spikes) -> Messages:
+    """One pass over the spikes."""
     if isinstance(spikes, SpikeBatch):
-        index = spikes.index.long()
-        if spikes.value is None:
-            whole = torch.bincount(index, minlength=n).double()
-            return Messages(whole, torch.zeros_like(whole))
-        split = _split(spikes.value.detach().double())
-        whole, graded, negative = (torch.bincount(index, weights=s, minlength=n) for s in split)
-        return Messages(whole, graded, negative)
-    return Messages(*tally(spikes.reshape(-1, n)))
+        return Messages(*tally_events(spikes))
+    return Messages(*tally(spikes.reshape(-1, spikes.shape[2])))
+
+
+def _version(spikes: Spikes) -> int:
+    """How often they were written; negative where nobody keeps count."""
+    tensor = spikes.index if isinstance(spikes, SpikeBatch) else spikes
+    return -1 if tensor.is_inference() else int(tensor._version)
 
 
 def messages_in(x: Tensor, over: tuple[int, ...], read_as: ReadAs) -> Messages:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from spikefuse.cost.messages import messages_of
+from spikefuse.cost.messages import messages_of, n_rows
 from spikefuse.cost.synapse_rules import count_recurrent
+from spikefuse.encoders.observing import FusedLayer
 from spikefuse.neurons import (
     ALIF,
     LIF,
@@ -19,34 +21,62 @@ from spikefuse.neurons import (
     RecurrentState,
 )
 from spikefuse.opcounts import PathCounts
-from spikefuse.synapses import SpikeTrace
+from spikefuse.spikes import SpikeBatch
+from spikefuse.synapses import DelayedLinear, SpikeTrace
 
 SpikingNeurons = LIF | CubaLIF | ALIF
 Neurons = SpikingNeurons | LIReadout | FixedLIF | FixedReadout
+# Neurons whose kernels tell how many of their updates were active (`ActiveUpdates`).
+TELLING = (LIF, CubaLIF, ALIF, LIReadout)
 
 
 def count_neurons(
-    layer: Neurons, args: tuple[Any, ...], output: Any, modality: str
+    layer: Neurons, args: tuple[Any, ...], output: Any, modality: str, n_active: int | None = None
 ) -> dict[str, PathCounts]:
-    """Updates of a layer, one per neuron and step, and its recurrent synapses as a path apart."""
+    """Updates of a layer, one per neuron and step, and its recurrent synapses as a path apart.
+
+    ``n_active`` is the number of active ones where the kernel has told it; else they are found.
+    """
     current: Tensor = args[0].detach()
-    words = 2 if isinstance(layer, CubaLIF | ALIF) else 1
-    silent = isinstance(layer, LIReadout | FixedReadout)
-    fired = 0 if silent else int(output[0].detach().sum(dtype=torch.float64))
+    out: Tensor = output[0].detach()
     state = args[1] if len(args) > 1 else None
     if isinstance(layer, LIReadout | FixedReadout) or layer.recurrent_weight is None:
-        active = _active_from(layer, current, output[0].detach(), state)
-        return {"": _updates(current, active, words, modality, fired)}
-    arriving = one_step_later(output[0].detach(), state)
+        if n_active is None:
+            n_active = _active_from(layer, current, out, state)
+        return {"": count_updates(layer, n_active, out, modality)}
     weight = layer.recurrent_weight.detach()
-    back = count_recurrent(
-        weight, messages_of(arriving), current.shape[0] * current.shape[1], modality
-    )
-    if isinstance(layer, FixedLIF):
-        active = layer.active(current, state)
-    else:
-        active = _active_recurrent(layer, current + arriving @ weight, output[0].detach(), state)
-    return {"": _updates(current, active, words, modality, fired), ".recurrent": back}
+    arriving = one_step_later(out, state)
+    back = count_recurrent(weight, messages_of(arriving), n_rows(out), modality)
+    if n_active is None:
+        if isinstance(layer, FixedLIF):
+            n_active = layer.active(current, state)
+        else:
+            n_active = _active_recurrent(layer, current + arriving @ weight, out, state)
+    return {"": count_updates(layer, n_active, out, modality), ".recurrent": back}
+
+
+def count_updates(
+    layer: Neurons, n_active: int, output: Tensor | SpikeBatch, modality: str
+) -> PathCounts:
+    """Updates of all neurons in every step, so many of them active, and the spikes sent."""
+    shape = output.shape
+    words = 2 if isinstance(layer, CubaLIF | ALIF) else 1
+    if isinstance(layer, LIReadout | FixedReadout):
+        return _updates(shape, n_active, words, modality)
+    # A layer that follows reads the same spikes: they are tallied once.
+    fired = output.n_events if isinstance(output, SpikeBatch) else messages_of(output).total
+    return _updates(shape, n_active, words, modality, fired)
+
+
+def active_updates_of(layer: FusedLayer, output: SpikeBatch | Tensor) -> int:
+    """Active neuron-steps of a fused layer whose kernel has told none: its currents again."""
+    currents: list[Tensor] = []
+    for events, synapse in zip(layer.events, layer.synapses, strict=True):
+        delayed = isinstance(synapse, DelayedLinear)
+        currents.append(synapse(events, layer.pending)[0] if delayed else synapse(events))
+    neuron: Any = layer.neuron
+    dense = output.to_dense() if isinstance(output, SpikeBatch) else output
+    return _active_from(neuron, sum(currents[1:], currents[0]), dense, layer.v0)
 
 
 def count_trace(
@@ -59,7 +89,7 @@ def count_trace(
     before[0] = 0.0 if len(args) < 2 or args[1] is None else args[1]
     # What arrived is in the trace of the same step; traces only ever cancel with negative input.
     active = int(((before != 0) | (trace != 0)).sum())
-    path = _updates(trace, active, 1, modality)
+    path = _updates(trace.shape, active, 1, modality)
     return {"": path, ".input": _accumulated(sent.total, trace.numel(), modality)}
 
 
@@ -70,16 +100,18 @@ def _accumulated(n_messages: int, cells: int, modality: str) -> PathCounts:
     )
 
 
-def _updates(current: Tensor, active: int, words: int, modality: str, fired: int = 0) -> PathCounts:
+def _updates(
+    shape: Sequence[int], active: int, words: int, modality: str, fired: int = 0
+) -> PathCounts:
     """Neuron-steps, each of which reads and writes ``words`` words of state."""
-    updates = current.numel()
+    updates = shape[0] * shape[1] * shape[2]
     return PathCounts(
         neuron_updates_active=active,
         neuron_updates_idle=updates - active,
         spikes_fired=fired,
         state_reads=words * updates,
         state_writes=words * updates,
-        state_words=words * current.shape[2],
+        state_words=words * shape[2],
         modality=modality,
     )
 

@@ -22,7 +22,7 @@ from spikefuse.synapses import (
     SpikePool,
 )
 
-_FANS: WeakKeyDictionary[EventLinear | EventConv2d, tuple[int, Tensor, Tensor]] = (
+_FANS: WeakKeyDictionary[EventLinear | EventConv2d, tuple[int, Tensor, Tensor, int]] = (
     WeakKeyDictionary()
 )
 
@@ -33,15 +33,15 @@ def count_synapses(
     """Fan-out of every input event of one layer."""
     spikes: Spikes = args[0]
     sent = messages_of(spikes)
-    used, every = fan_outs(layer)
-    acs, signed, macs = sent.driving(used)
+    used, every, n_weights = _fans(layer)
+    acs, signed, macs, reads = sent.weighed(used, every)
     return PathCounts(
         effective_acs=acs,
         signed_acs=signed,
         effective_macs=macs,
-        dense_macs=int(every.sum()) * n_rows(spikes),
+        dense_macs=n_weights * n_rows(spikes),
         spikes_routed=sent.total,
-        weight_reads=int((sent.all * every).sum()),
+        weight_reads=reads,
         weight_words=layer.weight.numel(),
         modality=modality,
     )
@@ -52,19 +52,25 @@ def fan_outs(layer: EventLinear | EventConv2d) -> tuple[Tensor, Tensor]:
 
     They are kept until the weight is written.
     """
+    return _fans(layer)[:2]
+
+
+def _fans(layer: EventLinear | EventConv2d) -> tuple[Tensor, Tensor, int]:
+    """`fan_outs`, and how many weights all inputs drive together."""
     weight = layer.weight.detach()
     version = -1 if weight.is_inference() else layer.weight._version
     known = _FANS.get(layer)
     if known is not None and known[0] == version >= 0:
-        return known[1], known[2]
+        return known[1], known[2], known[3]
     if known is None:
         every = _fan_out(layer, torch.ones_like(weight, dtype=torch.float64))
+        n_weights = int(every.sum())
     else:
-        every = known[2]
+        every, n_weights = known[2:]
     full = int(weight.count_nonzero()) == weight.numel()
     driven = every if full else _fan_out(layer, (weight != 0).double())
-    _FANS[layer] = (version, driven, every)
-    return driven, every
+    _FANS[layer] = (version, driven, every, n_weights)
+    return driven, every, n_weights
 
 
 def _fan_out(layer: EventLinear | EventConv2d, used: Tensor) -> Tensor:

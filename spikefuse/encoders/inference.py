@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from spikefuse.encoders.observing import FusedLayer, observed
 from spikefuse.kernels.compaction import compact
 from spikefuse.kernels.fused import fused_event_li, fused_event_lif
 from spikefuse.kernels.fused_conv import fused_conv_lif
@@ -22,6 +23,7 @@ def infer_lif(
     synapses: Sequence[nn.Module],
     neuron: nn.Module,
     v0: Tensor | None = None,
+    weights: Sequence[Tensor] | None = None,
 ) -> tuple[SpikeBatch, Tensor]:
     """Linear synapses of one or more sources and the LIF neurons that they drive, fused.
 
@@ -34,6 +36,8 @@ def infer_lif(
         A layer without recurrence. Whole numbers have no fused kernel: their currents are dense.
     v0 : Tensor[B, n_out], optional
         Membrane before the first step, zero by default.
+    weights : sequence of Tensor[n_in, n_out], optional
+        What the synapses multiply by, where that is not their ``weight``.
 
     Returns
     -------
@@ -52,10 +56,15 @@ def infer_lif(
         currents = [synapse(part) for part, synapse in zip(events, synapses, strict=True)]
         fired, v = neuron(sum(currents[1:], currents[0]), v0)
         return compact(fired), v
-    neuron = _plain_lif(neuron)
-    p = neuron.params
-    weights = [_weight(synapse) for synapse in synapses]
-    return fused_event_lif(events, weights, neuron.beta(), p.threshold, reset=p.reset, v0=v0)
+    plain = _plain_lif(neuron)
+    p = plain.params
+    used = [_weight(synapse) for synapse in synapses]
+    if weights is not None:
+        used = list(weights)
+    return observed(
+        FusedLayer(events, synapses, plain, v0),
+        lambda: fused_event_lif(events, used, plain.beta(), p.threshold, reset=p.reset, v0=v0),
+    )
 
 
 @torch.no_grad()
@@ -86,18 +95,21 @@ def infer_conv(
     --------
     spikefuse.kernels.fused_conv.fused_conv_lif : the operation.
     """
-    neuron = _plain_lif(neuron)
-    p = neuron.params
-    return fused_conv_lif(
-        events,
-        synapse.weight,
-        synapse.in_shape,
-        neuron.beta(),
-        p.threshold,
-        stride=synapse.stride,
-        padding=synapse.padding,
-        reset=p.reset,
-        v0=v0,
+    plain = _plain_lif(neuron)
+    p = plain.params
+    return observed(
+        FusedLayer([events], [synapse], plain, v0),
+        lambda: fused_conv_lif(
+            events,
+            synapse.weight,
+            synapse.in_shape,
+            plain.beta(),
+            p.threshold,
+            stride=synapse.stride,
+            padding=synapse.padding,
+            reset=p.reset,
+            v0=v0,
+        ),
     )
 
 
@@ -136,17 +148,20 @@ def infer_delayed(
     --------
     spikefuse.kernels.fused_delay.fused_delayed_lif : the operation.
     """
-    neuron = _plain_lif(neuron)
-    p = neuron.params
-    return fused_delayed_lif(
-        events,
-        synapse.synapses.weight,
-        synapse.delays_steps,
-        neuron.beta(),
-        p.threshold,
-        reset=p.reset,
-        v0=v0,
-        pending=pending,
+    plain = _plain_lif(neuron)
+    p = plain.params
+    return observed(
+        FusedLayer([events], [synapse], plain, v0, pending),
+        lambda: fused_delayed_lif(
+            events,
+            synapse.synapses.weight,
+            synapse.delays_steps,
+            plain.beta(),
+            p.threshold,
+            reset=p.reset,
+            v0=v0,
+            pending=pending,
+        ),
     )
 
 
@@ -183,8 +198,11 @@ def infer_readout(
         return evidence
     if not isinstance(readout, LIReadout):
         raise ValueError(f"readout must be a LIReadout, got {type(readout).__name__}")
-    scaled = _weight(synapse) * readout.log_gain.exp()
-    return fused_event_li(events, scaled, torch.sigmoid(readout.beta_logit), v0=v0)
+    weight, gain, logit = _weight(synapse), readout.log_gain, readout.beta_logit
+    return observed(
+        FusedLayer([events], [synapse], readout, v0),
+        lambda: fused_event_li(events, weight * gain.exp(), torch.sigmoid(logit), v0=v0),
+    )
 
 
 def _plain_lif(neuron: nn.Module) -> LIF:

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from spikefuse.encoders import infer_lif
 from spikefuse.fusion.concat import ConcatFusion
 from spikefuse.fusion.operator import InferOutput, State
-from spikefuse.kernels.fused import fused_event_lif
 from spikefuse.kernels.products import event_matmul
 from spikefuse.neurons import FixedLIF, LIFParams
 from spikefuse.spikes import SpikeBatch
@@ -96,13 +96,11 @@ class CurrentSumFusion(ConcatFusion):
         if isinstance(self.hidden, FixedLIF):
             return super().infer(events, state)
         self.check(events)
-        p = self.hidden.params
-        fused, v = fused_event_lif(
+        fused, v = infer_lif(
             [events[name] for name in self.modalities],
+            list(self.fusion_synapses.values()),
+            self.hidden,
+            None if state is None else state["hidden"],
             self._folded(),
-            self.hidden.beta(),
-            p.threshold,
-            reset=p.reset,
-            v0=None if state is None else state["hidden"],
         )
         return fused, {"hidden": v}

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from spikefuse.kernels import buffers, registry, scans
+from spikefuse.kernels import buffers, registry, scans, watching
 from spikefuse.surrogate import NAMES, Surrogate
 
 _OP = "neuron_scan"
@@ -137,7 +137,7 @@ def _forward(
     spikes = buffers.empty(current.shape)
     saved = buffers.empty(_saved_shape(current.shape, keep))
     state = _packed((i0, v0, a0), current, rows)
-    registry.kernel(_OP, backend, "scan_forward")(
+    n_active = registry.kernel(_OP, backend, "scan_forward")(
         x.flat,
         x.step,
         x.row,
@@ -150,6 +150,7 @@ def _forward(
         scans.array_of(spikes, rows.n_steps, rows.n_rows, rows.width),
         scans.array_of(saved, saved.shape[0], rows.n_rows, 3, rows.width),
     )
+    watching.tell(int(n_active))
     i, v, a = _unpacked(state, current.shape[1:])
     return spikes, i, v, a, saved
 

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from spikefuse.kernels import buffers, packing, registry, threads
+from spikefuse.kernels import buffers, packing, registry, threads, watching
 from spikefuse.kernels.launch import product_kernel
 from spikefuse.kernels.neurons import Reset, li_scan_ref, lif_scan_ref
 from spikefuse.kernels.products import event_matmul_ref
@@ -109,6 +109,7 @@ def fused_event_lif(
     v = v.view(n_batch, n_tiles, layer.width).transpose(0, 1).contiguous()
     n_words = -(-n_out // 64)
     mask = np.zeros((n_steps * n_batch, 4 * n_words), np.uint16)
+    active = watching.tally_for(n_batch)
     _over_samples(
         product_kernel(_OP, chosen, "fused_lif"),
         (
@@ -120,10 +121,13 @@ def fused_event_lif(
             _per_neuron(threshold, n_tiles * layer.width, float(np.finfo(np.float32).max)),
             reset == "subtract",
             mask,
+            n_out,
+            active,
         ),
         float(layer.n_events) * n_out,
         n_batch,
     )
+    watching.tell(active)
     bits = mask.view(np.uint64)
     indptr = torch.empty(n_steps * n_batch + 1, dtype=torch.int32)
     product_kernel(_OP, chosen, "count_spikes")(bits, indptr.numpy())
@@ -173,6 +177,7 @@ def fused_event_li(
     if v0 is not None:
         v.copy_(v0.detach())
     out = buffers.empty((n_steps, n_batch, n_out))
+    active = watching.tally_for(n_batch)
     _over_samples(
         product_kernel(_OP, chosen, "fused_li"),
         (
@@ -183,10 +188,13 @@ def fused_event_li(
             _per_neuron(beta, n_out, 0.0),
             _per_neuron(1.0 - beta, n_out, 0.0),
             out.view(-1, n_out).numpy(),
+            (v.numpy()[: len(active)] != 0).view(np.uint8),
+            active,
         ),
         float(layer.n_events) * n_out,
         n_batch,
     )
+    watching.tell(active)
     return out, v
 
 

@@ -6,7 +6,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from spikefuse.kernels import conv_crossover, eager, event_arrays, registry, scans, spike_bits
+from spikefuse.kernels import (
+    conv_crossover,
+    eager,
+    event_arrays,
+    registry,
+    scans,
+    spike_bits,
+    watching,
+)
 from spikefuse.kernels.compaction import compact
 from spikefuse.kernels.conv import event_conv2d, event_conv2d_ref
 from spikefuse.kernels.conv_geometry import ConvGeometry, Pair, checked, geometry_from
@@ -145,6 +153,7 @@ def _forward(
     if v0 is not None:
         v[:, :n_out] = v0
     bits = torch.empty(n_steps * n_batch, padded // _BLOCK, dtype=torch.int64)
+    active = watching.tally_for(n_batch)
     spike_bits.over_samples(
         registry.kernel(_OP, backend, "conv_lif"),
         (
@@ -158,10 +167,13 @@ def _forward(
             spike_bits.padded(threshold, padded, spike_bits.NEVER),
             subtract,
             bits.numpy().view(np.uint16),
+            n_out,
+            active,
         ),
         _additions(len(index), n_steps * n_batch, geometry),
         n_batch,
     )
+    watching.tell(active)
     return bits, v[:, :n_out].contiguous()
 
 

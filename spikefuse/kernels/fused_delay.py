@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from spikefuse.kernels import event_arrays, packing, registry, scans, spike_bits
+from spikefuse.kernels import event_arrays, packing, registry, scans, spike_bits, watching
 from spikefuse.kernels.neurons import lif_scan_ref
 from spikefuse.kernels.products import event_matmul_ref
 from spikefuse.kernels.scans import Reset
@@ -187,6 +187,7 @@ def _forward(
     if pending is not None:
         waiting[:, :, :n_out] = pending
     bits = torch.zeros(n_steps * n_batch, -(-n_out // 64), dtype=torch.int64)
+    active = watching.tally_for(n_batch)
     spike_bits.over_samples(
         registry.kernel(_OP, backend, "delayed_lif"),
         (
@@ -203,10 +204,13 @@ def _forward(
             subtract,
             width,
             bits.numpy().view(np.uint16),
+            n_out,
+            active,
         ),
         float(len(index)) * weight.shape[1],
         n_batch,
     )
+    watching.tell(active)
     return bits, v[:, :n_out].contiguous(), waiting[:, :, :n_out].contiguous()
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 
-from spikefuse.kernels import buffers, registry, scans
+from spikefuse.kernels import buffers, registry, scans, watching
 from spikefuse.kernels.readout import li_scan as li_scan
 from spikefuse.kernels.readout import li_scan_ref as li_scan_ref
 from spikefuse.kernels.scans import Reset as Reset
@@ -191,6 +191,7 @@ def _forward(
     spikes = buffers.empty(current.shape)
     saved = buffers.empty(scans.checkpoints(current.shape, keep))
     v = scans.state_of(v0, current)
+    active = watching.tally_for(1)
     registry.kernel(_OP, backend, "lif_forward")(
         x.flat,
         x.step,
@@ -202,7 +203,9 @@ def _forward(
         scans.array_of(v, rows.n_rows, rows.width),
         scans.array_of(spikes, rows.n_steps, rows.n_rows, rows.width),
         scans.array_of(saved, saved.shape[0], rows.n_rows, rows.width),
+        active,
     )
+    watching.tell(active)
     return spikes, v, saved
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from spikefuse.kernels import buffers, registry, scans
+from spikefuse.kernels import buffers, registry, scans, watching
 
 _OP = "li_scan"
 registry.register(_OP, registry.NUMBA, "spikefuse.kernels.cpu.readout")
@@ -84,15 +84,19 @@ def _forward(
     x = scans.stream_of(current, rows)
     trace = buffers.empty(current.shape)
     v = scans.state_of(v0, current)
-    registry.kernel(_OP, backend, "li_forward")(
+    state = scans.array_of(v, rows.n_rows, rows.width)
+    seen = (state[: None if watching.watched() else 0] != 0).view(np.uint8)
+    n_active = registry.kernel(_OP, backend, "li_forward")(
         x.flat,
         x.step,
         x.row,
         scans.lanes_of(beta, n, rows),
         scans.lanes_of(gain, n, rows),
-        scans.array_of(v, rows.n_rows, rows.width),
+        state,
         scans.array_of(trace, rows.n_steps, rows.n_rows, rows.width),
+        seen,
     )
+    watching.tell(int(n_active))
     return trace, v
 
 

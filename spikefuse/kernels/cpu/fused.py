@@ -20,7 +20,7 @@ from spikefuse.kernels.cpu.conv import sum_events, to_maps
 from spikefuse.kernels.cpu.layout import Floats, Ints
 from spikefuse.kernels.cpu.masks import count_spikes as count_spikes
 from spikefuse.kernels.cpu.masks import list_spikes as list_spikes
-from spikefuse.kernels.cpu.products import fire_row, gather_row
+from spikefuse.kernels.cpu.products import count_live, fire_row, gather_row
 
 _cached = njit(nogil=True, cache=True, error_model="numpy", boundscheck=False)
 _BLOCK = 64  # neurons that fire at once; maps are padded to a multiple
@@ -42,6 +42,8 @@ def conv_lif(
     threshold: Floats,  # [padded], largest float where there is no neuron
     subtract: bool,
     mask: Halves,  # [T * B, padded / 16]
+    n_out: int,
+    active: Int64Array,  # [B], active updates of each sample, or [0] where nobody asks
     first: int,
     last: int,
 ) -> None:
@@ -65,6 +67,8 @@ def conv_lif(
             elif dirty:
                 x[:] = np.float32(0)
                 dirty = False
+            if len(active) > 0:
+                active[b] += count_live(x, v[b, :n_out])
             for n in range(0, padded, _BLOCK):
                 part = x[n : n + _BLOCK]
                 m = r * n_words + n // 16
@@ -90,6 +94,8 @@ def delayed_lif(
     subtract: bool,
     width: int,
     mask: Halves,  # [T * B, words]
+    n_out: int,
+    active: Int64Array,  # [B], active updates of each sample, or [0] where nobody asks
     first: int,
     last: int,
 ) -> None:
@@ -124,6 +130,9 @@ def delayed_lif(
                         add_run(ring, slot, x, 0, np.float32(1), width, 16)
                 here = ring[now * width : (now + 1) * width]
                 at, m = b * n_columns + k * width, r * n_words + k * (width // 16)
+                if len(active) > 0:
+                    n_live = min(width, n_out - k * width)
+                    active[b] += count_live(here, membrane[at : at + n_live])
                 fire_row(membrane, at, here, beta, threshold, k * width, subtract, words, m, width)
                 for c in range(width):
                     here[c] = np.float32(0)

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from spikefuse._types import Int64Array
 from spikefuse.kernels.cpu.surrogates import arctan, fast_sigmoid, surrogate_row, triangle
 
 Floats = npt.NDArray[np.float32]
@@ -35,6 +36,15 @@ def _fire_row(
 
 
 @_cached
+def _live_row(x: Floats, v: Floats) -> int:
+    """How many neurons of a row have a state or an input."""
+    n_active = np.int32(0)  # 32 bits, as the lanes beside it
+    for n in range(len(v)):
+        n_active += np.int32((v[n] != _ZERO) | (x[n] != _ZERO))
+    return int(n_active)
+
+
+@_cached
 def lif_forward(
     x: Floats,
     x_step: int,
@@ -46,6 +56,7 @@ def lif_forward(
     v: Floats,  # [B, N], from the first state to the last
     spikes: Floats,  # [T, B, N]
     saved: Floats,  # [ceil(T / every), B, N], or [0, B, N] where no gradient is wanted
+    active: Int64Array,  # [1], to which neuron-steps with a state or an input are added, or [0]
 ) -> None:
     """Spikes of every step; the membrane before every ``every``-th step goes to ``saved``."""
     n_steps, n_rows, width = spikes.shape
@@ -54,6 +65,8 @@ def lif_forward(
             saved[t // every] = v
         for b in range(n_rows):
             at = t * x_step + b * x_row
+            if len(active) > 0:
+                active[0] += _live_row(x[at : at + width], v[b])
             _fire_row(x[at : at + width], v[b], beta, theta, subtract, spikes[t, b])
 
 

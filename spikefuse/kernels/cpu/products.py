@@ -311,6 +311,15 @@ def fire_row(
         fire(v, at, current, beta, threshold, p, subtract, mask, m, 16)
 
 
+@_cached
+def count_live(x: Floats, v: Floats) -> int:
+    """How many neurons have an input ``x`` or a membrane ``v``."""
+    n_active = np.int32(0)  # 32 bits, as the lanes beside it
+    for n in range(len(v)):
+        n_active += np.int32((v[n] != np.float32(0)) | (x[n] != np.float32(0)))
+    return int(n_active)
+
+
 @_inlined
 def sum_sources(
     x: Floats,
@@ -346,6 +355,8 @@ def fused_lif(
     threshold: Floats,  # [tiles * width]
     subtract: bool,
     mask: npt.NDArray[np.uint16],  # [T * B, words]
+    n_out: int,
+    active: npt.NDArray[np.int64],  # [B], active updates of each sample, or [0]
     first: int,
     last: int,
 ) -> None:
@@ -362,6 +373,9 @@ def fused_lif(
                 sum_sources(x, spare, ptr, index, value, table, start, stride, r, width)
                 at = (k * n_batch + b) * width
                 m = r * n_words + k * (width // 16)
+                if len(active) > 0:
+                    n_live = min(width, n_out - k * width)
+                    active[b] += count_live(x, membrane[at : at + n_live])
                 fire_row(membrane, at, x, beta, threshold, k * width, subtract, words, m, width)
 
 
@@ -379,6 +393,8 @@ def fused_li(
     beta: Floats,  # [N]
     gain: Floats,  # [N]
     out: Floats,  # [T * B, N]
+    seen: npt.NDArray[np.uint8],  # [B, N], which neurons have a state, or [0, N]
+    active: npt.NDArray[np.int64],  # [B], neuron-steps from a first input on, or [0]
     first: int,
     last: int,
 ) -> None:
@@ -394,5 +410,8 @@ def fused_li(
                 sum_sources(x, spare, ptr, index, value, table, start, stride, r, width)
                 for c in range(min(width, n_out - k * width)):
                     n = k * width + c
+                    if len(active) > 0:
+                        seen[b, n] |= np.uint8(x[c] != np.float32(0))
+                        active[b] += seen[b, n]
                     v[b, n] = beta[n] * v[b, n] + gain[n] * x[c]
                     out[r, n] = v[b, n]

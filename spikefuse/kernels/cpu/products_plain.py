@@ -116,6 +116,7 @@ _twins: dict[str, Any] = {
     "np": np,
     "gather_row": gather_row,
     "fire_row": fire_row,
+    "count_live": products.count_live,
     "dot_blocks": dot_blocks,
     "count_bits": count_bits,
     "lowest_bit": lowest_bit,

@@ -8,6 +8,7 @@ from numba import njit
 
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
+Flags = npt.NDArray[np.uint8]
 
 _cached = njit(nogil=True, cache=True, error_model="numpy", boundscheck=False)
 
@@ -21,6 +22,16 @@ def _step_row(x: Floats, v: Floats, beta: Floats, gain: Floats, trace: Floats) -
 
 
 @_cached
+def _seen_row(x: Floats, seen: Flags) -> int:
+    """Note which neurons of a row have an input, and count those that ever had one."""
+    n_seen = np.int32(0)  # 32 bits, as the lanes beside it
+    for n in range(len(seen)):
+        seen[n] |= np.uint8(x[n] != np.float32(0))
+        n_seen += np.int32(seen[n])
+    return int(n_seen)
+
+
+@_cached
 def li_forward(
     x: Floats,
     x_step: int,
@@ -29,13 +40,21 @@ def li_forward(
     gain: Floats,  # [N]
     v: Floats,  # [B, N]
     trace: Floats,  # [T, B, N]
-) -> None:
-    """``v = beta v + gain x``, written every step."""
+    seen: Flags,  # [B, N], which neurons have a state, or [0, N] where nobody asks
+) -> int:
+    """``v = beta v + gain x``, written every step; returns the neuron-steps from a first input on.
+
+    The number is 0 where ``seen`` is empty.
+    """
     n_steps, n_rows, width = trace.shape
+    n_active = 0
     for t in range(n_steps):
         for b in range(n_rows):
             at = t * x_step + b * x_row
+            if len(seen) > 0:
+                n_active += _seen_row(x[at : at + width], seen[b])
             _step_row(x[at : at + width], v[b], beta, gain, trace[t, b])
+    return n_active
 
 
 @_cached

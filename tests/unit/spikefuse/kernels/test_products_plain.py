@@ -86,8 +86,24 @@ def test_fused_layers(events, rng: np.random.Generator, subtract: bool) -> None:
     results = []
     for build in (simd, plain):
         v, mask = start.copy(), np.zeros((ROWS, 8), np.uint16)
+        active = np.zeros((2, BATCH), np.int64)
         build.fused_lif(
-            two, index, None, table, base, step, width, v, beta, threshold, subtract, mask, 0, BATCH
+            two,
+            index,
+            None,
+            table,
+            base,
+            step,
+            width,
+            v,
+            beta,
+            threshold,
+            subtract,
+            mask,
+            100,
+            active[0],
+            0,
+            BATCH,
         )
         row_ptr = np.zeros(ROWS + 1, np.int32)
         build.count_spikes(mask.view(np.uint64), row_ptr)
@@ -107,11 +123,15 @@ def test_fused_layers(events, rng: np.random.Generator, subtract: bool) -> None:
             beta[:100],
             beta[:100],
             trace,
+            np.zeros((BATCH, 100), np.uint8),
+            active[1],
             0,
             BATCH,
         )
-        results.append((v, mask, row_ptr, spikes, level, trace))
+        results.append((v, mask, row_ptr, spikes, level, trace, active))
     assert_same(results)
+    assert (results[0][6] > 0).all()
+    assert (results[0][6] <= ROWS // BATCH * 100).all()
     spikes = results[0][3]
     assert 0 < len(spikes) < ROWS * tiles * width
     # The list is the bit mask read with NumPy.
