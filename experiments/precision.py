@@ -18,6 +18,7 @@ from experiments.training import OnEpoch, train_model
 from spikefuse._types import Int64Array
 from spikefuse.baselines import quantised
 from spikefuse.cost.profile import HardwareProfile, load_profile
+from spikefuse.errors import ConfigError
 from spikefuse.models import FusionSNN
 from spikefuse.models.fixed_point import AwareSNN, fixed_point
 from spikefuse.neurons import FixedFormat
@@ -80,7 +81,11 @@ def at_precision(learner: Learner, form: FixedFormat, data: PairedData, seed: in
     """
     if isinstance(learner.model, AwareSNN | FusionSNN):
         return replace(learner, model=fixed_point(learner.model, form))
-    return replace(learner, model=_dense_at(learner, form.weight_bits, data, seed))
+    try:
+        model = _dense_at(learner, form.weight_bits, data, seed)
+    except ValueError as error:
+        raise ConfigError(f"{learner.name} has no whole-number twin: {error}") from error
+    return replace(learner, model=model)
 
 
 def trained_on(config: Config) -> Config:

@@ -143,3 +143,14 @@ def test_wider_membranes_than_those_evaluated_change_nothing(data, config) -> No
 def test_negative_epochs_are_refused() -> None:
     with pytest.raises(ConfigError, match=r"train.aware_epochs must be >= 0, got -1"):
         load_config("demo", ["train.aware_epochs=-1"])
+
+
+def test_a_dense_model_that_cannot_be_rounded_says_why(config, data, monkeypatch) -> None:
+    def refuse(*_: object) -> None:
+        raise ValueError("calibration must reach every layer, got no input for ['a']")
+
+    monkeypatch.setattr("experiments.precision.quantised", refuse)
+    learner = learner_of(config, data, "dense")
+    with pytest.raises(ConfigError, match=r"dense has no whole-number twin: calibration must"):
+        at_precision(learner, FixedFormat(), data, 0)
+    assert "calibration" in str(evaluate(learner, data, config).by_precision["int8"].reason)

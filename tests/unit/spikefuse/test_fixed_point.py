@@ -226,7 +226,7 @@ def test_training_behind_the_rounding_moves_what_rounds() -> None:
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        losses.append(float(loss))
+        losses.append(float(loss.detach()))
     assert losses[-1] < 0.5 * losses[0]
     deployed = running_mean(aware.deployed().infer(events).scores)[-1]
     assert torch.equal(deployed, running_mean(aware(events).scores)[-1])
