@@ -120,10 +120,9 @@ def test_forward_inference_and_the_aware_model_agree_bit_for_bit(fusion: str) ->
     assert torch.equal(fixed.infer(events).hidden.to_dense(), found.hidden)
 
 
-@pytest.mark.parametrize("fusion", WHOLE)
-def test_what_is_on_the_grid_already_is_left_as_it_is(fusion: str) -> None:
+def on_the_grid(fusion: str) -> FusionSNN:
     """Weights of k / 64 and neurons without leak: float arithmetic is exact, too."""
-    model, events = model_of(fusion).eval(), events_of()
+    model = model_of(fusion).eval()
     for name, parameter in model.named_parameters():
         values = parameter.data
         if name.endswith("beta_logit"):
@@ -132,9 +131,30 @@ def test_what_is_on_the_grid_already_is_left_as_it_is(fusion: str) -> None:
             values.copy_(torch.randint(-127, 128, values.shape) / 64)
             values.select(min(1, values.ndim - 1), 0).fill_(127 / 64)
             values.select(0, 0).fill_(127 / 64)
-    fixed = fixed_point(model)
+    return model
+
+
+@pytest.mark.parametrize("fusion", WHOLE)
+def test_what_is_on_the_grid_already_is_left_as_it_is(fusion: str) -> None:
+    model, events = on_the_grid(fusion), events_of()
     assert model(events).hidden.sum() > 20
-    assert torch.equal(fixed(events).hidden, model(events).hidden)
+    assert torch.equal(fixed_point(model)(events).hidden, model(events).hidden)
+
+
+@pytest.mark.parametrize("fusion", WHOLE)
+def test_on_the_grid_the_straight_through_gradient_is_that_of_the_float_model(fusion: str) -> None:
+    model, events = on_the_grid(fusion), events_of()
+    weight = torch.randn(model(events).hidden.shape)
+    gradients = []
+    for network in (model, AwareSNN(model).eval()):
+        model.zero_grad()
+        (network(events).hidden * weight).sum().backward()
+        gradients.append({k: p.grad for k, p in model.named_parameters() if p.grad is not None})
+    exact, through = gradients
+    moved = [name for name, grad in exact.items() if bool(grad.abs().sum() > 0)]
+    assert sum(name.endswith("weight") for name in moved) >= (1 if fusion == "early" else 3)
+    for name in moved:
+        assert torch.allclose(through[name], exact[name], rtol=1e-3, atol=1e-4), name
 
 
 @pytest.mark.parametrize("fusion", WHOLE)
