@@ -1,0 +1,1 @@
+"""The ladder that CUDA kernels climb on a machine without a GPU."""
