@@ -47,7 +47,8 @@ def blocks_of(run: RunRecord, model: str, profile: str) -> list[Block]:
         return []
     curve, name = entry["anytime"], run.result["name"]
     energies = (curve.get("energy") or {}).get(profile) or {}
-    spent = energies.get("dynamic_pj")
+    # One answer at a time that is known: a dense model need not have answered before.
+    spent = energies.get("single_dynamic_pj") or energies.get("dynamic_pj")
     if spent is None:
         whole = entry["energy"].get(profile, {}).get("dynamic_pj")
         last = Point(entry["accuracy"], whole, curve["time_ms"][-1], f"{name}: whole window")
@@ -59,16 +60,17 @@ def blocks_of(run: RunRecord, model: str, profile: str) -> list[Block]:
         )
     )
     blocks = [Block(over_time, *_answers(run, model, slice(None)))]
+    left = entry.get("exit") or {}
+    until_exit = (left.get("energy", {}).get(profile) or {}).get("dynamic_pj")
+    if until_exit is None:
+        return blocks
     exits = tuple(
-        Point(
-            point["accuracy"],
-            (point.get("energy_pj") or {}).get(profile),
-            point.get("mean_latency_ms"),
-            f"{name}: exit at {point['theta']:g}",
+        Point(accuracy, energy, mean_ms, f"{name}: exit at {theta:g}")
+        for theta, accuracy, energy, mean_ms in zip(
+            left["thetas"], left["accuracy"], until_exit, left["mean_ms"], strict=True
         )
-        for point in (entry.get("exit") or {}).get("front", ())
     )
-    return blocks + ([Block(exits)] if exits else [])
+    return [*blocks, Block(exits)]
 
 
 def describe_front(

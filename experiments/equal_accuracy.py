@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from analysis.fronts import Mixture, at_accuracy
 from experiments.config import Config
 from experiments.energy_comparison import fixed_energies, ranges_of, reuses_of
+from experiments.timeline import Traced, pooled
 from spikefuse.cost.bill import Bill, bill_of
 from spikefuse.cost.pricing import Reuse, total
 from spikefuse.cost.profile import load_profile
@@ -82,6 +83,40 @@ def compare_at_accuracy(
                     del described["tornado"]
                     entry[total_name] = described
             found[profile][reuse] = entry
+    return found
+
+
+def energies_at_equal_accuracy(
+    traced: Mapping[str, Sequence[Traced]], config: Config, sensors: Sequence[str]
+) -> dict[str, dict[str, dict[str, Any]]]:
+    """`compare_at_accuracy` of a run's models, every profile with the counts that it is given.
+
+    Accuracies are those of the float models, mean over seeds.
+
+    Parameters
+    ----------
+    traced : mapping of "snn" and "dense" to one Traced per seed
+    config : Config
+    sensors : sequence of sensor profile names
+    """
+    timelines = {name: pooled([t.test for t in traced[name]]) for name in ("snn", "dense")}
+    found: dict[str, dict[str, dict[str, Any]]] = {}
+    for profile in config.cost.profiles:
+        sides = {
+            name: Answers(
+                (timeline.answers == timeline.labels).mean(axis=1).tolist(),
+                timeline.charges[profile].counts,
+            )
+            for name, timeline in timelines.items()
+        }
+        reasons = [timeline.charges[profile].reason for timeline in timelines.values()]
+        why = next((reason for reason in reasons if reason is not None), None)
+        if why is not None or not all(side.counts for side in sides.values()):
+            reason = {"reason": why or "operations over time were not counted"}
+            found[profile] = dict.fromkeys(reuses_of(load_profile(profile)), reason)
+            continue
+        alone = replace(config, cost=replace(config.cost, profiles=(profile,)))
+        found |= compare_at_accuracy(sides["snn"], sides["dense"], alone, sensors)
     return found
 
 

@@ -14,6 +14,7 @@ from analysis.stats import cluster_interval
 from experiments.config import Config
 from experiments.data import PairedData
 from experiments.energy_comparison import compare_energy
+from experiments.equal_accuracy import energies_at_equal_accuracy
 from experiments.evaluate import (
     Evaluation,
     describe_energy,
@@ -65,6 +66,12 @@ def build_result(
     }
     for name, of_seeds in (traced or {}).items():
         add_latency(models[name], learners[name], of_seeds, config)
+    comparison = _compare(models)
+    if {"snn", "dense"} <= set(traced or {}):
+        sensors = list(sensor_names(learners["snn"].modalities, config.cost).values())
+        comparison["at_equal_accuracy"]["energy"] = energies_at_equal_accuracy(
+            traced or {}, config, sensors
+        )
     return {
         "schema": SCHEMA,
         "name": config.name,
@@ -72,7 +79,7 @@ def build_result(
         "seeds": list(config.seeds),
         "data": _describe_data(config, data),
         "models": models,
-        "comparison": _compare(models),
+        "comparison": comparison,
         "ratios": _ratios(models, config),
         "energy_ranges": _energy_ranges(learners, evaluations, config),
         "environment": dict(environment),

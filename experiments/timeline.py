@@ -53,6 +53,8 @@ class Charges:
         Population of the busiest core.
     ticks : int
         Ticks that an input is under way to the readout.
+    counts : tuple of OpCounts [K]
+        What runs for the answer at each time, if it is the only one, front ends included.
     """
 
     energy_pj: FloatArray | None = None
@@ -63,6 +65,7 @@ class Charges:
     step_reason: str | None = None
     busiest: str = ""
     ticks: int = 0
+    counts: tuple[OpCounts, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -165,6 +168,9 @@ def joined(parts: Sequence[Charges]) -> Charges:
         next((p.step_reason for p in parts if p.step_reason is not None), None),
         first.busiest,
         max(p.ticks for p in parts),
+        tuple(OpCounts.concat(of_time) for of_time in zip(*(p.counts for p in parts), strict=True))
+        if all(p.counts for p in parts)
+        else (),
     )
 
 
@@ -273,8 +279,9 @@ def _spiking(
         for profile in profiles:
             yield profile, Charges(reason=str(error), step_reason=str(error))
         return
+    counts = tuple(steps.until(k) + front for k, front in enumerate(heard, start=1))
     for profile in profiles:
-        found = _on_chip(steps, profile)
+        found = replace(_on_chip(steps, profile), counts=counts)
         spent, reason = step_energy_pj(steps, profile, reuse=config.cost.reuse)
         before, front_reason = _priced(heard, profile, config)
         if spent is None or before is None:
@@ -319,6 +326,7 @@ def _dense(
             _wide(before + each, n),
             None if delta is None else _wide(before + delta.cumsum(), n),
             step_reason=f"{profile} publishes no throughput of a dense model",
+            counts=tuple(run + front for run, front in zip(answers, heard, strict=True)),
         )
         yield profile, found
 

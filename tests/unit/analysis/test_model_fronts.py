@@ -73,13 +73,12 @@ def test_without_energies_over_time_the_whole_window_is_the_point(
 
 def test_exits_are_points_too(result: dict[str, Any], write: Write) -> None:
     changed = over_time(result, [1.0, 2.0, 3.0, 4.0], [10.0, 20.0])
-    exit_point = {
-        "theta": 0.9,
-        "accuracy": 0.88,
-        "mean_latency_ms": 70.0,
-        "energy_pj": {FP32: 2.5},
+    changed["models"]["snn"]["exit"] = {
+        "thetas": [0.9],
+        "accuracy": [0.88],
+        "mean_ms": [70.0],
+        "energy": {FP32: {"dynamic_pj": [2.5]}},
     }
-    changed["models"]["snn"]["exit"] = {"front": [exit_point]}
     found = describe_front([[load_run(write(changed))]], FP32)
     sources = [p["source"] for p in found["models"]["snn"]["points"]]
     assert "tiny: exit at 0.9" in sources

@@ -1,9 +1,15 @@
 """Energy at equal accuracy: mixtures of answers by hand, and what is not reached."""
 
+import numpy as np
 import pytest
 
 from experiments.config import load_config
-from experiments.equal_accuracy import Answers, compare_at_accuracy
+from experiments.equal_accuracy import (
+    Answers,
+    compare_at_accuracy,
+    energies_at_equal_accuracy,
+)
+from experiments.timeline import Charges, Timeline, Traced
 from spikefuse.opcounts import OpCounts, PathCounts
 
 CONFIG = load_config("demo", ["cost.profiles=horowitz_45nm_int8,loihi1_davies2018"])
@@ -50,3 +56,32 @@ def test_an_accuracy_of_one_side_only_is_not_reached() -> None:
 def test_no_price_has_the_reason() -> None:
     entry = compare_at_accuracy(SNN, DENSE, CONFIG, [])[LOIHI]["ideal"]
     assert "is dense" in entry["reason"]
+
+
+def traced(accuracies: list[float], counts: list[OpCounts], reason: str | None = None) -> Traced:
+    """Ten samples of label 0, answered rightly as often as is said."""
+    labels = np.zeros(10, dtype=np.int64)
+    scores = np.zeros((len(accuracies), 10, 2))
+    for row, accuracy in zip(scores, accuracies, strict=True):
+        row[: round(10 * accuracy), 0] = 1.0
+        row[round(10 * accuracy) :, 1] = 1.0
+    charges = {
+        name: Charges(reason=reason, counts=() if reason else tuple(counts))
+        for name in (INT8, LOIHI)
+    }
+    timeline = Timeline(
+        np.arange(len(accuracies)) + 1.0, labels, scores, np.zeros((10, 1)), charges
+    )
+    return Traced(timeline, timeline)
+
+
+def test_a_run_is_compared_by_its_answers_over_time() -> None:
+    sides = {
+        "snn": [traced(list(SNN.accuracies), list(SNN.counts))] * 2,
+        "dense": [traced(list(DENSE.accuracies), list(DENSE.counts))] * 2,
+    }
+    found = energies_at_equal_accuracy(sides, CONFIG, [])
+    assert found[INT8]["ideal"]["dynamic"]["nominal"] == pytest.approx(3.0)
+    sides["dense"] = [traced(list(DENSE.accuracies), [], "no whole-number twin")] * 2
+    found = energies_at_equal_accuracy(sides, CONFIG, [])
+    assert found[INT8]["ideal"] == {"reason": "no whole-number twin"}
