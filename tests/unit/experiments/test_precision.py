@@ -13,6 +13,7 @@ from experiments.evaluate import Evaluation, describe_energy, evaluate, priced
 from experiments.learners import Learner, build_learner
 from experiments.precision import AWARE, at_precision, precision_of, precisions_of, train_aware
 from experiments.results import _describe_precisions
+from experiments.run import run_experiment
 from spikefuse.errors import ConfigError
 from spikefuse.neurons import FixedFormat
 
@@ -154,3 +155,26 @@ def test_a_dense_model_that_cannot_be_rounded_says_why(config, data, monkeypatch
     with pytest.raises(ConfigError, match=r"dense has no whole-number twin: calibration must"):
         at_precision(learner, FixedFormat(), data, 0)
     assert "calibration" in str(evaluate(learner, data, config).by_precision["int8"].reason)
+
+
+class Silent:
+    def stage(self, text: str) -> None: ...
+
+    def progress(self, done: int, total: int, text: str) -> None: ...
+
+
+def test_a_run_prices_the_model_that_was_trained_on(config, data, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("experiments.run.load_data", lambda *_: data)
+    short = replace(config, models=("snn",), train=replace(config.train, epochs=1))
+    model = run_experiment(short, tmp_path / "run", Silent())["models"]["snn"]
+    assert set(model["accuracy_by_precision"]) == {"fp32", "int8", AWARE}
+    assert model["accuracy_by_precision"]["fp32"]["interval"] == model["accuracy_interval"]
+    for profile, precision in ((FP32, "fp32"), (INT8, AWARE), (LOIHI, AWARE)):
+        estimate = model["energy"][profile]
+        assert estimate["precision"] == precision
+        at = model["accuracy_by_precision"][precision]
+        assert (estimate["accuracy"], estimate["accuracy_interval"]) == (
+            at["accuracy"],
+            at["interval"],
+        )
+    assert (tmp_path / "run" / "checkpoints" / f"snn-seed0-{AWARE}").is_dir()
