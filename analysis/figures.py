@@ -7,6 +7,7 @@ from typing import Any
 
 from analysis.calibration_figure import draw_calibration
 from analysis.energy_figures import draw_energy, draw_energy_actions, draw_energy_totals
+from analysis.latency_figures import draw_latency
 from analysis.range_figures import draw_break_even, draw_tornado
 from analysis.raster_figure import draw_raster
 from analysis.records import RunRecord, load_run
@@ -27,6 +28,7 @@ def make_figures(run_dir: Path) -> list[Path]:
         written += draw_break_even(run, folder)
         written += draw_tornado(run, folder)
         written += draw_anytime(run, folder)
+        written += draw_latency(run, folder)
         written += draw_calibration(run, folder)
     return written
 

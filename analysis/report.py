@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from analysis.energy_verdict import SEEDS_FOR_A_VERDICT
+from analysis.latency_tables import latency_tables
 from analysis.records import RunRecord, load_run
 from analysis.style import format_pj, model_name
 from analysis.tables import (
@@ -44,12 +45,18 @@ FIGURES = (
     ),
     ("anytime", "Test accuracy of the answer after each time of stimulus."),
     (
+        "exits",
+        "Test accuracy over the time of the answer: all samples at one time, or each as soon as "
+        "its calibrated probability reaches a threshold.",
+    ),
+    ("latency_cdf", "Share of test samples whose answer is there, over the time from onset."),
+    (
         "calibration",
         "Stated probability against the share of right answers, and the risk of answering only "
         "the surest samples.",
     ),
 )
-_WITH_SPEECH = ("raster", "anytime", "calibration")
+_WITH_SPEECH = ("raster", "anytime", "exits", "latency_cdf", "calibration")
 
 
 def write_report(run_dirs: Sequence[Path], out: Path | None = None) -> Path:
@@ -110,6 +117,7 @@ def _view(run: RunRecord) -> dict[str, Any]:
         "ratios": ratio_table(result),
         "ranges": ranges_table(result),
         "calibration": calibration_table(result),
+        "latency": [t for t in latency_tables(result) if t.rows],
         "sentences": sentences(run),
         "few_seeds": len(result["seeds"]) < SEEDS_FOR_A_VERDICT,
         "figures": {name: f for name, caption in FIGURES if (f := _figure(run, name, caption))},

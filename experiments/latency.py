@@ -16,7 +16,7 @@ from experiments.waits import HOST, Setting, Work, fixed_pj, quantiles, sensing_
 from spikefuse._types import BoolArray, FloatArray, Int64Array
 from spikefuse.cost.latency import BOUNDS, in_time, quantile_with_phase
 
-_CDF = np.linspace(0.0, 1.0, 21)
+_CDF = np.linspace(0.0, 1.0, 41)
 
 
 def add_latency(
@@ -97,7 +97,10 @@ def describe_profile(setting: Setting, profile: str, index: Int64Array) -> dict[
         | {
             "free_running": free_running(setting, latency, work),
             "deadlines": in_time(latency, right, setting.config.cost.deadlines_ms),
-            "cdf": {"share": _CDF.tolist(), "ms": np.quantile(latency, _CDF).tolist()},
+            "cdf": {
+                "share": _CDF.tolist(),
+                "ms": np.quantile(latency, _CDF, method="inverted_cdf").tolist(),
+            },
         }
         | _energy_of(setting, profile, index, latency)
     )

@@ -82,13 +82,57 @@ def _model(name: str, accuracies: list[float], scale: float) -> dict[str, Any]:
             "evidence_ms": 100.0 if dense else 40.0,
             "compute_ms": 0.7,
             "compute_source": "measured on this host, batch 1, 1 thread(s), whole sample",
+            "by_profile": {"host": _timed(times)},
         },
         "anytime": {"time_ms": times, "accuracy": list(np.linspace(0.3, mean, len(times)))},
+        "exit": _exit(times, mean),
         "calibration": {
             "temperature": 1.5,
             "temperature_by_seed": [1.5] * len(accuracies),
             "before": dict(zip(CALIBRATION, (0.4, 0.2, 0.08, 0.03, 0.02), strict=True)),
             "after": dict(zip(CALIBRATION, (0.3, 0.1, 0.05, 0.025, 0.015), strict=True)),
+        },
+    }
+
+
+def _timed(times: list[float]) -> dict[str, Any]:
+    """Latency on this host."""
+    ends = {"p50_ms": times[-2], "p95_ms": times[-1]}
+    return {
+        "components": {
+            "sensing_ms": dict.fromkeys(("low", "value", "high"), 0.0),
+            "window_ms": times[0],
+            "preprocessing_ms": 0.0,
+            "compute_ms": dict.fromkeys(("low", "value", "high"), 0.7),
+            "decision_ms": times[-2] - times[0],
+        },
+        "mean_ms": times[-2],
+        **ends,
+        "low": ends,
+        "high": ends,
+        "backlog_ms": {"p50": 0.0, "p95": 0.0, "max": 0.0},
+        "reasons": {},
+        "cdf": {"share": [0.0, 0.5, 1.0], "ms": [times[0], times[-2], times[-1]]},
+    }
+
+
+def _exit(times: list[float], accuracy: float) -> dict[str, Any]:
+    """Two thresholds, without energies."""
+    return {
+        "thetas": [0.5, 1.0],
+        "mean_ms": [times[0], times[-1]],
+        "accuracy": [0.3, accuracy],
+        "energy": {},
+        "latency": {},
+        "chosen": {
+            "theta_by_seed": [0.5],
+            "mean_ms": times[0],
+            "p50_ms": times[0],
+            "p95_ms": times[0],
+            "accuracy": 0.3,
+            "full_accuracy": accuracy,
+            "energy": {},
+            "latency": {},
         },
     }
 

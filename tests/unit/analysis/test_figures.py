@@ -18,6 +18,8 @@ NAMES = (
     "break_even",
     "tornado",
     "anytime",
+    "exits",
+    "latency_cdf",
     "calibration",
 )
 

@@ -80,7 +80,7 @@ def test_the_same_bytes_again(drawn_run, tmp_path) -> None:
 
 def test_cells_equal_the_result(drawn_run, tmp_path, result) -> None:
     page = read(write_report([drawn_run], tmp_path / "report.html"))
-    rows = {row[0]: row for row in page.rows if len(row) == 10}
+    rows = {row[0]: row for row in reversed(page.rows) if len(row) == 10}
     header = rows["model"]
     for name, model in (("SNN fusion", "snn"), ("dense twin", "dense")):
         cells = dict(zip(header, rows[name], strict=True))
