@@ -27,6 +27,7 @@ from spikefuse._types import FloatArray, Int64Array
 from spikefuse.cost import count, energy
 from spikefuse.cost.counter import Counter
 from spikefuse.errors import ConfigError
+from spikefuse.models import FusionSNN
 from spikefuse.opcounts import OpCounts, PathCounts
 
 
@@ -235,7 +236,9 @@ def count_batch(
     learner: Learner, batch: Batch, config: Config, hearing: Hearing | None
 ) -> OpCounts:
     """Network and front-end operations of one batch."""
-    counts = count(learner.model, learner.inputs(batch.samples))
+    # By the kernels that answer, where they are those of inference.
+    infer = isinstance(learner.model, FusionSNN)
+    counts = count(learner.model, learner.inputs(batch.samples), infer=infer)
     return counts + _count_frontends(learner, batch, config, hearing)
 
 
