@@ -33,7 +33,7 @@ SANITIZERS = {
 # No contraction: the kernels are compiled for GPUs with -fmad=false. No strict aliasing: CUDA reads
 # arrays through vector types.
 FLAGS = ["-std=c++17", "-O1", "-g1", "-ffp-contract=off", "-fno-math-errno", "-fno-strict-aliasing"]
-WARNINGS = ["-Wall", "-Wextra", "-Werror", "-Wno-unknown-pragmas", "-Wno-attributes"]
+WARNINGS = ["-Wall", "-Wextra", "-Wno-unknown-pragmas", "-Wno-attributes"]
 
 
 class BuildError(Exception):
@@ -71,7 +71,10 @@ def build(family: str, sanitizer: str, folder: Path = sources.FOLDER) -> Path:
             kernels, linked = Path(scratch) / "module.o", Path(scratch) / "runner"
             sanitize = SANITIZERS[sanitizer]
             force = ["-include", str(HERE / "cuda_on_cpu.h")]
-            _run([*FLAGS, *WARNINGS, *sanitize, *force, "-c", str(module), "-o", str(kernels)])
+            # A seeded fault may leave a name unused.
+            strict = ["-Werror"] if folder == sources.FOLDER else []
+            flags = [*FLAGS, *WARNINGS, *strict, *sanitize, *force]
+            _run([*flags, "-c", str(module), "-o", str(kernels)])
             objects = [str(kernels), *map(str, _shared_objects(sanitizer))]
             _run([*sanitize, *objects, "-o", str(linked)])
             os.replace(linked, runner)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor
 
 from spikefuse.kernels.gpu import launch, recurrent, scans
-from spikefuse.surrogate import NAMES, Surrogate
+from spikefuse.surrogate import Surrogate, SurrogateName
 
 
 def lif_forward(
@@ -52,7 +54,7 @@ def lif_backward(
     x, n = _plain(current), current.shape[2]
     dx, dv, dbeta, dtheta = scans.lif_backward(
         launch.current(),
-        _plain(grad),
+        _maybe(grad),
         grad_v,
         x,
         _per_neuron(beta, n),
@@ -123,7 +125,7 @@ def neuron_backward(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Gradients of current, weight, table, i0, v0, a0 and s0."""
     x, lanes = _plain(current), _plain(table)
-    given = (launch.current(), _plain(grad), _packed((grad_i, grad_v, grad_a), x), x)
+    given = (launch.current(), _maybe(grad), _packed((grad_i, grad_v, grad_a), x), x)
     how = _surrogate(surrogate, slope)
     dweight = carry = x.new_empty(0)
     if weight is None or spikes is None:
@@ -139,7 +141,7 @@ def neuron_backward(
     else:
         fired = _first_spikes(s0, x)
         dx, dstate, dtable = recurrent.recurrent_backward(
-            *given[:4],
+            *given,
             _plain(weight),
             lanes,
             fired,
@@ -182,12 +184,12 @@ def li_backward(
     x, n, wanted = _plain(current), current.shape[2], trace is not None
     dx, dv, dbeta, dgain = scans.li_backward(
         launch.current(),
-        _plain(grad),
+        _maybe(grad),
         grad_v,
         x,
         _per_neuron(beta, n),
         _per_neuron(gain, n),
-        None if v0 is None else _plain(v0),
+        _maybe(v0),
         x if trace is None else trace,  # not read unless a parameter's gradient is wanted
         wants_beta=wanted,
         wants_gain=wanted,
@@ -195,9 +197,14 @@ def li_backward(
     return dx, dv, _given(dbeta, x), _given(dgain, x)
 
 
-def _plain(tensor: Tensor | None) -> Tensor | None:
+def _plain(tensor: Tensor) -> Tensor:
     """Contiguous, without its history."""
-    return None if tensor is None else tensor.detach().contiguous()
+    return tensor.detach().contiguous()
+
+
+def _maybe(tensor: Tensor | None) -> Tensor | None:
+    """`_plain` of what may be absent."""
+    return None if tensor is None else _plain(tensor)
 
 
 def _per_neuron(parameter: Tensor, n: int) -> Tensor:
@@ -207,7 +214,7 @@ def _per_neuron(parameter: Tensor, n: int) -> Tensor:
 
 def _surrogate(name: str, slope: float) -> Surrogate:
     """The surrogate that an operator is given in two parts."""
-    return Surrogate(name, slope)
+    return Surrogate(cast(SurrogateName, name), slope)
 
 
 def _given(gradient: Tensor | None, like: Tensor) -> Tensor:
