@@ -121,7 +121,7 @@ def told(spread: Mapping[str, Any]) -> str:
     """Who needs less by a 5 to 95 % range of dense / SNN, if it leaves one side only."""
     if spread.get("low") is None:
         return "not told apart"
-    if 1 - _EQUAL < spread["low"] and spread["high"] < 1 + _EQUAL:
+    if spread["low"] > 1 - _EQUAL and spread["high"] < 1 + _EQUAL:
         return "equal within 1 %"
     if spread["low"] > 1:
         return "snn"
@@ -226,7 +226,8 @@ def _at(finding: Mapping[str, Any]) -> str:
         )
     text += ")"
     if finding["basis"] == "equal accuracy":
-        return f"{text}, modelled energy at equal accuracy {finding['at_accuracy']:.3f}"
+        at = f"{finding['at_accuracy']:.3f}"
+        return f"{text}, modelled energy at equal accuracy {at} of answers over time"
     if "no_front" in finding:
         text += f", {finding['no_front']}"
     return f"{text}, modelled energy of the whole window"

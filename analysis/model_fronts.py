@@ -220,6 +220,12 @@ def _cost(points: Sequence[Point], target: float) -> dict[str, float | None]:
     }
 
 
+def _quotient(sides: Sequence[Sequence[Block]], target: float) -> float | None:
+    """Dense / SNN energy of an accuracy; None where one does not reach it."""
+    snn, dense = (_cost([p for b in side for p in b.points], target)["energy_pj"] for side in sides)
+    return None if not snn or dense is None else dense / snn
+
+
 def _known(first: Sequence[Block], second: Sequence[Block]) -> list[list[Block]] | None:
     """Blocks of both with answers by sample, all on the same samples; None without them."""
     sides = [[b for b in blocks if b.right is not None] for blocks in (first, second)]
@@ -275,15 +281,17 @@ def _dominance(first: Sequence[Block], second: Sequence[Block]) -> dict[str, Any
 def _ratio(first: Sequence[Block], second: Sequence[Block], target: float) -> dict[str, Any]:
     """Dense / SNN energy at one accuracy, and its interval over recordings and seeds.
 
-    Constants are nominal here: what they are worth is drawn apart. ``share_reached`` is the share
-    of draws in which both reach the accuracy; the interval is of those.
+    Constants are nominal here: what they are worth is drawn apart. ``value`` and ``interval`` are
+    of the points whose answers are kept by sample, ``value_with_exits`` is of all.
+    ``share_reached`` is the share of draws in which both reach the accuracy; the interval is of
+    those.
     """
-    points = [[p for b in side for p in b.points] for side in (first, second)]
-    snn, dense = (_cost(side, target)["energy_pj"] for side in points)
-    found: dict[str, Any] = {"value": None if not snn or dense is None else dense / snn}
+    found: dict[str, Any] = {"value_with_exits": _quotient([first, second], target)}
     sides = _known(first, second)
     if sides is None:
+        found["value"] = found["value_with_exits"]
         return {**found, "reason": "the answers of every time are not in these runs"}
+    found["value"] = _quotient(sides, target)
     energies = [_energies([p for b in side for p in b.points]) for side in sides]
     draws = _draws(sides)
     ratios: list[float] = []

@@ -101,6 +101,9 @@ def _front_lines(profile: str, front: Mapping[str, Any]) -> list[str]:
             f"{profile}, accuracy {front['accuracy']:.3f}: dynamic energy dense / SNN = "
             f"{ratio['value']:.3g} at nominal constants"
         )
+        exits = ratio["value_with_exits"]
+        if exits is not None and exits != ratio["value"]:
+            text += f" ({exits:.3g} with exits by confidence)"
         if ratio.get("interval"):
             low, high = ratio["interval"]
             text += (

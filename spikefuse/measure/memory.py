@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import gc
 from pathlib import Path
 
 
@@ -12,6 +14,11 @@ class PeakMemory:
     ----------
     root : Path
         Where the kernel describes this process.
+
+    Notes
+    -----
+    Pages that the allocator keeps for reuse are given back first where it can (``malloc_trim`` of
+    glibc); what other pools keep is used again and not seen.
 
     References
     ----------
@@ -24,7 +31,8 @@ class PeakMemory:
         self._begin_kib: int | None = None
 
     def start(self) -> None:
-        """Forget the peak so far."""
+        """Forget the peak so far, and give free memory back, so that its next use is seen."""
+        _trim()
         try:
             (self._root / "clear_refs").write_text("5", encoding="ascii")
             self._begin_kib = self._read("VmRSS")
@@ -47,3 +55,12 @@ class PeakMemory:
             if line.startswith(f"{key}:"):
                 return int(line.split()[1])
         raise ValueError(f"{self._root / 'status'} must hold {key}, got none")
+
+
+def _trim() -> None:
+    """Give the allocator's free pages back to the system, where it is glibc's."""
+    gc.collect()
+    try:
+        ctypes.CDLL(None).malloc_trim(0)
+    except (OSError, AttributeError, TypeError):  # another allocator, or no such library
+        return

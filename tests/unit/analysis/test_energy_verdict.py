@@ -119,7 +119,7 @@ def test_fronts_decide_at_equal_accuracy(five_seeds: dict[str, Any], write: Writ
     found = verdict(result, write)
     assert found["basis"] == "equal accuracy"
     assert found["totals"]["dynamic"]["outcome"] == "dense"
-    assert "modelled energy at equal accuracy 0.500" in found["sentence"]
+    assert "modelled energy at equal accuracy 0.500 of answers over time" in found["sentence"]
 
 
 def test_fronts_go_before_accuracies_that_are_not_told_apart(
