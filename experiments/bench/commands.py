@@ -43,6 +43,7 @@ _GROUPS = {
     "network": "Three-layer inference, and training of the fusion model.",
     "neurons": "LIF forward and backward, synaptic, adaptive, readout and recurrent neurons.",
     "sensors": "Pixel model, cochleas, transforms, loading, codes.",
+    "counting": "Training and inference while operations are counted, and without.",
 }
 
 
@@ -72,12 +73,21 @@ def report(
     out: Annotated[Path, typer.Option("--out", help="The page to write.")] = Path(
         "docs/performance.md"
     ),
+    into: Annotated[
+        Path | None,
+        typer.Option("--into", help="Only place each group's tables between the marks of a page."),
+    ] = None,
 ) -> None:
-    """Write the tables as a page."""
-    from experiments.bench.report import write_report
+    """Write the tables as a page, or into one."""
+    from experiments.bench.report import write_into, write_report
 
-    write_report(results, out)
-    Console().print(f"page: {out}", highlight=False, soft_wrap=True)
+    if into is None:
+        write_report(results, out)
+    elif not into.is_file():
+        raise ConfigError(f"--into must be a page, got {into}")
+    else:
+        write_into(results, into)
+    Console().print(f"page: {into or out}", highlight=False, soft_wrap=True)
 
 
 def _run(

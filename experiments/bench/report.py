@@ -12,6 +12,7 @@ from experiments.bench.show import UNITS, figure, verdict
 from experiments.bench.titles import TITLES
 from experiments.files import write_text
 from spikefuse.errors import DataError
+from spikefuse.pages import write_tables
 
 Result = Mapping[str, Any]
 
@@ -38,6 +39,31 @@ def write_report(paths: Sequence[Path], out: Path) -> None:
         if any(result["group"] == group for result in found)
     ]
     write_text(out, render(results))
+
+
+def write_into(paths: Sequence[Path], page: Path) -> None:
+    """Place the tables of groups between their marks, ``<!-- bench GROUP -->``, in another page.
+
+    Raises
+    ------
+    DataError
+        As of `write_report`.
+    ValueError
+        If the page lacks a mark.
+    """
+    found = [_read(path) for path in paths]
+    groups = dict.fromkeys(result["group"] for result in found)
+    tables: dict[str, str] = {}
+    for group in groups:
+        result = joined([r for r in found if r["group"] == group])
+        machine = result["machine"]
+        when = f"{machine['cpu']}, one thread, processor time, {machine['when']}"
+        load = machine["load_average"]
+        busy = f", load average {load[0]:.1f}" if load else ""
+        rounds = f"{result['setting']['rounds']} rounds"
+        lines = [f"{when}{busy}, {rounds}, {result['setting']['data']} recordings.", ""]
+        tables[f"bench {group}"] = "\n".join([*lines, *row_tables(result["rows"])])
+    write_tables(page, tables)
 
 
 def joined(results: Sequence[Result]) -> Result:
@@ -84,9 +110,7 @@ def target_table(results: Sequence[Result]) -> str:
         of = found[0][1]
         values = sorted(t["value"] for _, t in found if t["value"] is not None)
         if not values:
-            lines.append(
-                [of["work"], "not judged", _number(of["at_least"]), _number(of["aim"]), ""]
-            )
+            lines.append([of["work"], "not judged", _promise(of), _number(of["aim"]), ""])
             continue
         span = figure(values[0])
         if len(values) > 1:
@@ -96,7 +120,7 @@ def target_table(results: Sequence[Result]) -> str:
             [
                 of["work"],
                 span,
-                f"{_number(of['at_least'])} {_share(found, 'met')}".strip(),
+                f"{_promise(of)} {_share(found, 'met')}".strip(),
                 f"{_number(of['aim'])} {_share(found, 'aim_met')}".strip(),
                 "; ".join(missed) if len(missed) <= 4 else f"{len(missed)} rows, see below",
             ]
@@ -177,6 +201,8 @@ def _verdicts(row: Result) -> list[str]:
         parts = []
         if target["at_least"] is not None:
             parts.append(f"at least {target['at_least']:g} {verdict(target['met'])}")
+        if target.get("at_most") is not None:  # files of earlier versions have none
+            parts.append(f"at most {target['at_most']:g} {verdict(target['met'])}")
         if target["aim"] is not None:
             parts.append(f"aim {target['aim']:g} {verdict(target['aim_met'])}")
         if target["floor_met"] is not None:
@@ -217,6 +243,12 @@ def _share(found: list[tuple[str, Result]], key: str) -> str:
     if all(verdicts):
         return "(met)"
     return f"(met in {sum(verdicts)} of {len(verdicts)})" if any(verdicts) else "(MISSED)"
+
+
+def _promise(target: Result) -> str:
+    """What must be reached, or must not be exceeded."""
+    most = target.get("at_most")
+    return _number(target["at_least"]) if most is None else f"at most {most:g}"
 
 
 def _number(value: float | None) -> str:

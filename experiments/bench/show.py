@@ -37,6 +37,8 @@ def target_texts(result: Mapping[str, Any]) -> list[str]:
         text = f"target: {target['value']:.3g}{unit}"
         if target["at_least"] is not None:
             text += f", at least {target['at_least']:g} {verdict(target['met'])}"
+        if target.get("at_most") is not None:
+            text += f", at most {target['at_most']:g} {verdict(target['met'])}"
         if target["aim"] is not None:
             text += f", aim {target['aim']:g} {verdict(target['aim_met'])}"
         if target["floor_met"] is not None:

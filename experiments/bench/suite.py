@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from experiments.bench.counting_rows import counting_rows
 from experiments.bench.event_rows import event_rows
 from experiments.bench.floor import bandwidth
 from experiments.bench.layer_rows import layer_rows
@@ -33,6 +34,7 @@ GROUPS: dict[str, Rows] = {
     "network": network_rows,
     "neurons": neuron_rows,
     "sensors": sensor_rows,
+    "counting": counting_rows,
 }
 
 

@@ -23,6 +23,8 @@ class Target:
     at_least : float, optional
         Must be reached.
     aim : float, optional
+    at_most : float, optional
+        Must not be exceeded, where less is better.
     metric : str
         ``ratio``, or the name of a figure that the row concludes.
     floor_at_most : float, optional
@@ -35,6 +37,7 @@ class Target:
     aim: float | None = None
     metric: str = "ratio"
     floor_at_most: float | None = None
+    at_most: float | None = None
 
     def judge(self, value: float | None, over_floor: float | None) -> dict[str, Any]:
         """Whether a value meets the target; None where nothing was measured or asked."""
@@ -42,15 +45,22 @@ class Target:
             "value": value,
             "at_least": self.at_least,
             "aim": self.aim,
+            "at_most": self.at_most,
             "against": list(self.against),
             "metric": self.metric,
-            "met": _reached(value, self.at_least),
+            "met": self._met(value),
             "aim_met": _reached(value, self.aim),
             "floor_at_most": self.floor_at_most,
             "floor_met": None
             if over_floor is None or self.floor_at_most is None
             else over_floor <= self.floor_at_most,
         }
+
+    def _met(self, value: float | None) -> bool | None:
+        """Whether a value keeps the promise; None if there is none."""
+        if self.at_most is not None:
+            return None if value is None else value <= self.at_most
+        return _reached(value, self.at_least)
 
 
 @cache

@@ -8,4 +8,5 @@ TITLES = {
     "layers": "Layers",
     "network": "Networks and training",
     "sensors": "Sensors, loading and codes",
+    "counting": "Counting operations",
 }
