@@ -348,7 +348,10 @@ def answer_counts(
 def delta_counts(
     learner: Learner, frames: Mapping[str, torch.Tensor], times_ms: list[float]
 ) -> list[OpCounts] | None:
-    """As `answer_counts` of a model that is driven by changes; None where it reuses its past."""
+    """As `answer_counts` of a model that is driven by changes; None where it reuses its past.
+
+    Weights of inputs that have not changed are not read.
+    """
     model = learner.model
     if not isinstance(model, DenseFusion) or model.reads == "tokens":
         return None
@@ -359,7 +362,12 @@ def delta_counts(
         counter = Counter(delta, batch_dim=0)
         with torch.no_grad(), counter:
             _, state = delta(seen, state)
-        found.append(counter.counts(len(next(iter(frames.values())))))
+        counted = counter.counts(len(next(iter(frames.values()))))
+        read = {
+            name: replace(path, weight_reads=min(path.weight_reads, path.effective_macs))
+            for name, path in counted.by_path.items()
+        }
+        found.append(replace(counted, by_path=read))
     return found
 
 

@@ -15,6 +15,8 @@ from analysis.latency_tables import (
     latency_tables,
 )
 from analysis.records import RunRecord
+from experiments.latency_page import tables_of
+from spikefuse.pages import placed
 
 ENTRY: dict[str, Any] = {
     "components": {
@@ -131,6 +133,14 @@ def test_figures_hold_what_they_show(tmp_path: Path) -> None:
     assert [float(r["ms"]) for r in rows if r["rule"] == "exit"] == [25.0, 40.0]
     with (tmp_path / "latency_cdf.csv").open() as file:
         assert [float(r["ms"]) for r in csv.DictReader(file)] == [80.0, 170.0, 300.0]
+
+
+def test_the_page_has_a_place_for_every_table(result: dict[str, Any]) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "latency.md").read_text(encoding="utf-8")
+    tables = tables_of(result)
+    written = placed(page, tables)
+    assert all(table in written for table in tables.values())
+    assert "SNN fusion 0.900" in tables["run"]
 
 
 def _run(result: dict[str, Any], path: Path) -> RunRecord:

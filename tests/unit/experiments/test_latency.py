@@ -93,6 +93,37 @@ def test_a_dense_model_pays_for_every_answer(data: PairedData) -> None:
     assert (charges.energy_pj[1:] > charges.single_pj[1:]).all()
 
 
+def test_answers_by_changes_cost_less_than_runs_on_every_window(data: PairedData) -> None:
+    charges = setting_of("dense", data)[0].timeline.charges[INT8]
+    assert charges.energy_pj is not None
+    assert charges.delta_pj is not None
+    assert (np.diff(charges.delta_pj, axis=0) > 0).all()
+    assert (charges.delta_pj[-1] < charges.energy_pj[-1]).all()
+
+
+def test_models_that_read_frame_after_frame_pay_for_new_frames(data: PairedData) -> None:
+    config = replace(CONFIG, model=replace(CONFIG.model, dense_fusion="gru"))
+    setting, _, learner = setting_of("dense", data, config)
+    charges = setting.timeline.charges["horowitz_45nm_fp32"]
+    assert charges.delta_pj is None
+    assert charges.energy_pj is not None
+    whole = describe_energy(learner, evaluate(learner, data, config), config)
+    # The answer of every frame costs a readout; the frames are encoded once.
+    spent = charges.energy_pj[-1].mean()
+    assert 1.0 <= spent / whole["horowitz_45nm_fp32"]["dynamic_pj"] < 3.0
+
+
+def test_encoders_behind_a_gate_are_said_to_have_no_steps(data: PairedData) -> None:
+    config = replace(CONFIG, model=replace(CONFIG.model, fusion="energy_gate"))
+    setting, traced, learner = setting_of("snn", data, config)
+    model: dict[str, Any] = {"latency": {"compute_ms": 0.5}, "anytime": {}}
+    add_latency(model, learner, traced, config)
+    assert "must run once" in model["anytime"]["energy"][INT8]["reason"]
+    assert model["latency"]["by_profile"][LOIHI]["p50_ms"] is None
+    assert model["latency"]["by_profile"][HOST]["p50_ms"] is not None
+    assert setting.timeline.charges[INT8].energy_pj is None
+
+
 def test_seeds_stand_side_by_side(data: PairedData) -> None:
     traced = setting_of("snn", data)[1][0].test
     both = pooled([traced, traced])
