@@ -100,7 +100,7 @@ class SpikeBatch:
         rows = dense.detach().reshape(n_steps * n_batch, n_addresses)
         row, column = rows.nonzero(as_tuple=True)
         value = rows[row, column].to(torch.float32)
-        indptr = torch.zeros(len(rows) + 1, dtype=torch.int64)
+        indptr = torch.zeros(len(rows) + 1, dtype=torch.int64, device=rows.device)
         indptr[1:] = torch.bincount(row, minlength=len(rows)).cumsum(0)
         binary = bool((value == 1).all())
         return cls(
@@ -113,15 +113,34 @@ class SpikeBatch:
     def to_dense(self, dtype: torch.dtype = torch.float32) -> Tensor:
         """The same spikes as a dense ``[T, B, N]`` tensor."""
         n_steps, n_batch, n_addresses = self.shape
-        dense = torch.zeros(n_steps * n_batch, n_addresses, dtype=dtype)
-        value = self.value.to(dtype) if self.value is not None else torch.ones((), dtype=dtype)
+        device = self.index.device
+        dense = torch.zeros(n_steps * n_batch, n_addresses, dtype=dtype, device=device)
+        one = torch.ones((), dtype=dtype, device=device)
+        value = one if self.value is None else self.value.to(dtype)
         dense[self.rows(), self.index.long()] = value
         return dense.view(n_steps, n_batch, n_addresses)
+
+    def to(self, device: torch.device | str, *, non_blocking: bool = False) -> SpikeBatch:
+        """The same spikes on another device.
+
+        Parameters
+        ----------
+        device : torch.device or str
+        non_blocking : bool
+            As of `torch.Tensor.to`.
+        """
+        indptr = self.indptr.to(device, non_blocking=non_blocking)
+        index = self.index.to(device, non_blocking=non_blocking)
+        value = self.value
+        if value is not None:
+            value = value.to(device, non_blocking=non_blocking)
+        return SpikeBatch.trusted(indptr, index, value, self.shape)
 
     def rows(self) -> Tensor:
         """Row ``t * B + b`` of every event, int64 [nnz]."""
         return torch.repeat_interleave(
-            torch.arange(len(self.indptr) - 1), self.indptr.diff().long()
+            torch.arange(len(self.indptr) - 1, device=self.index.device),
+            self.indptr.diff().long(),
         )
 
     @property

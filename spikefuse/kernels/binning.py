@@ -14,6 +14,7 @@ from spikefuse.spikes import SpikeBatch
 
 _OP = "bin_events"
 registry.register(_OP, registry.NUMBA, "spikefuse.kernels.cpu.binning")
+registry.register(_OP, registry.CUDA, "spikefuse.kernels.gpu.ops.events")
 
 Counts = Literal["keep", "clip"]
 
@@ -84,9 +85,25 @@ def bin_events(
         If an explicit backend cannot run.
     """
     n_steps = _checked_steps(streams, dt_ms, n_steps, counts)
-    chosen = registry.choose(_OP, backend, "cpu", eager.simd_refused())
+    # Streams lie on the host, so the GPU bins only what it is asked to.
+    gpu = registry.on_gpu(backend, "cpu")
+    device = registry.gpu_device() if gpu else "cpu"
+    chosen = registry.choose(_OP, backend, device, None if gpu else eager.simd_refused())
     if chosen == registry.REFERENCE:
         return bin_events_ref(streams, dt_ms, n_steps, counts)
+    return _binned(streams, _step_us(dt_ms), n_steps, counts == "keep", device, chosen)
+
+
+@registry.twin(_OP, "bin_streams")
+def _binned(
+    streams: Sequence[EventStream],
+    step_us: float,
+    n_steps: int,
+    keep_counts: bool,
+    device: str,
+    backend: str,
+) -> SpikeBatch:
+    """`bin_events` of checked streams."""
     width, height, polarities = streams[0].sensor_size
     n_batch, n_addresses = len(streams), streams[0].n_addresses
     first = np.zeros(n_batch + 1, np.int64)
@@ -94,10 +111,9 @@ def bin_events(
     indptr = torch.empty(n_steps * n_batch + 1, dtype=torch.int32)
     index = buffers.empty((int(first[-1]),), torch.int32)
     count = buffers.empty((len(index),))
-    step_us = _step_us(dt_ms)
     # As bytes: NumPy joins records field by field, ten times slower.
     records = [np.ascontiguousarray(stream.events).view(np.uint8) for stream in streams]
-    largest = registry.kernel(_OP, chosen, "bin_streams")(
+    largest = registry.kernel(_OP, backend, "bin_streams")(
         np.concatenate(records).view(EVENT_DTYPE),
         first,
         width,
@@ -114,7 +130,7 @@ def bin_events(
     n_cells = int(indptr[-1])
     roomy = 4 * n_cells < 3 * len(index)
     cells, values = (x[:n_cells].clone() if roomy else x[:n_cells] for x in (index, count))
-    value = values if counts == "keep" and largest > 1 else None
+    value = values if keep_counts and largest > 1 else None
     return SpikeBatch.trusted(indptr, cells, value, (n_steps, n_batch, n_addresses))
 
 

@@ -17,6 +17,7 @@ from spikefuse.spikes import SpikeBatch
 _OP, _TRACE_OP = "coincidence", "coincidence_trace"
 for _op in (_OP, _TRACE_OP):
     registry.register(_op, registry.NUMBA, "spikefuse.kernels.cpu.coincidence")
+    registry.register(_op, registry.CUDA, "spikefuse.kernels.gpu.ops.coincidence")
 
 
 def gate(window: Tensor, saturating: bool) -> Tensor:
@@ -194,6 +195,7 @@ def _before(window: Tensor, beta: Tensor, trace: Tensor | None) -> Tensor:
     return beta * torch.cat([first, window[:-1]])
 
 
+@registry.twin(_TRACE_OP, "traced")
 def _lazily(
     spikes: SpikeBatch | Tensor,
     weight: Tensor,
@@ -252,6 +254,7 @@ def _check(spikes: SpikeBatch | Tensor, weight: Tensor, window: Tensor) -> None:
         raise ValueError(f"spikes must be {weight.dtype} as weight is, got {spikes.dtype}")
 
 
+@registry.twin(_OP, "gated")
 def _gated(
     spikes: Tensor | None,
     indptr: Tensor | None,

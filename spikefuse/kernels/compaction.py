@@ -11,6 +11,7 @@ from spikefuse.spikes import SpikeBatch
 
 _OP = "compact"
 registry.register(_OP, registry.NUMBA, "spikefuse.kernels.cpu.events")
+registry.register(_OP, registry.CUDA, "spikefuse.kernels.gpu.ops.events")
 
 _WORD = 64
 
@@ -53,25 +54,36 @@ def compact(dense: Tensor, *, backend: str | None = None) -> SpikeBatch:
     """
     if dense.ndim != 3:
         raise ValueError(f"dense must be [T, B, N], got shape {tuple(dense.shape)}")
-    chosen = registry.choose(_OP, backend, dense.device.type, _refused(dense.dtype))
+    chosen = registry.choose(
+        _OP,
+        backend,
+        dense.device.type,
+        _refused(dense.dtype, registry.on_gpu(backend, dense.device.type)),
+    )
     if chosen == registry.REFERENCE:
         return compact_ref(dense)
+    return _compacted(dense, chosen)
+
+
+@registry.twin(_OP, "compact")
+def _compacted(dense: Tensor, backend: str) -> SpikeBatch:
+    """`compact` of a checked tensor."""
     n_steps, n_batch, n = dense.shape
     flat = dense.detach().contiguous().view(-1).numpy()
     # Bits beyond the last column are never set, so every word is written whole.
     mask = np.empty((n_steps * n_batch, -(-n // _WORD)), np.uint64)
-    binary = registry.kernel(_OP, chosen, "mark_spikes")(flat, n, mask)
+    binary = registry.kernel(_OP, backend, "mark_spikes")(flat, n, mask)
     indptr = torch.empty(len(mask) + 1, dtype=torch.int32)
-    registry.kernel(_OP, chosen, "count_spikes")(mask, indptr.numpy())
+    registry.kernel(_OP, backend, "count_spikes")(mask, indptr.numpy())
     n_events = int(indptr[-1])
     if dense.numel() > np.iinfo(np.int32).max and int(torch.count_nonzero(dense)) != n_events:
         raise ValueError(f"dense must hold fewer than 2**31 events, got {tuple(dense.shape)}")
     index = torch.empty(n_events, dtype=torch.int32)
-    registry.kernel(_OP, chosen, "list_spikes")(mask, index.numpy())
+    registry.kernel(_OP, backend, "list_spikes")(mask, index.numpy())
     value = None
     if not binary:
         value = torch.empty(n_events)
-        registry.kernel(_OP, chosen, "take_values")(
+        registry.kernel(_OP, backend, "take_values")(
             flat, n, indptr.numpy(), index.numpy(), value.numpy()
         )
     return SpikeBatch.trusted(indptr, index, value, (n_steps, n_batch, n))
@@ -100,12 +112,21 @@ def expand(
     BackendError
         If an explicit backend cannot run.
     """
-    chosen = registry.choose(_OP, backend, spikes.index.device.type, _refused(dtype))
+    device = spikes.index.device.type
+    chosen = registry.choose(
+        _OP, backend, device, _refused(dtype, registry.on_gpu(backend, device))
+    )
     if chosen == registry.REFERENCE:
         return expand_ref(spikes, dtype)
+    return _expanded(spikes, chosen)
+
+
+@registry.twin(_OP, "expand")
+def _expanded(spikes: SpikeBatch, backend: str) -> Tensor:
+    """`expand` to float32."""
     out = buffers.empty(spikes.shape)
     value = spikes.value
-    registry.kernel(_OP, chosen, "scatter_events")(
+    registry.kernel(_OP, backend, "scatter_events")(
         spikes.indptr.contiguous().numpy(),
         spikes.index.contiguous().numpy(),
         None if value is None else value.detach().to(torch.float32).contiguous().numpy(),
@@ -114,9 +135,11 @@ def expand(
     return out
 
 
-def _refused(dtype: torch.dtype) -> str | None:
+def _refused(dtype: torch.dtype, gpu: bool) -> str | None:
     """Why no kernel can take this type here."""
     if dtype != torch.float32:
         return f"it needs float32, got {dtype}"
+    if gpu:
+        return None
     reason: str | None = eager.simd_refused()
     return reason

@@ -19,6 +19,7 @@ from spikefuse.spikes import SpikeBatch
 
 _OP = "event_conv2d"
 registry.register(_OP, registry.NUMBA, "spikefuse.kernels.cpu.conv")
+registry.register(_OP, registry.CUDA, "spikefuse.kernels.gpu.ops.conv")
 
 
 def event_conv2d_ref(
@@ -96,13 +97,14 @@ def event_conv2d(
         and conv_crossover.tiny(dense.shape, geometry)
     ):
         return _dense(dense, weight, in_shape, stride, padding)
-    chosen = choose(_OP, backend, weight.device.type, _refused(weight, geometry))
+    gpu = registry.on_gpu(backend, weight.device.type)
+    chosen = choose(_OP, backend, weight.device.type, _refused(weight, geometry, gpu))
     if chosen == registry.REFERENCE:
         if active is not None and dense is not None:
             cells = active.to_dense() != 0
             spikes = torch.where(cells, dense, dense.detach())
         return event_conv2d_ref(spikes, weight, in_shape, stride, padding)
-    if not eager.tracing() and eager.plain(dense, weight):
+    if not gpu and not eager.tracing() and eager.plain(dense, weight):
         # The choice looks at the data, so it is made here; what it leaves is plain torch.
         if dense_too and active is None and conv_crossover.dense_wins(dense, given, geometry):
             made = expand(spikes) if isinstance(spikes, SpikeBatch) else spikes
@@ -130,6 +132,7 @@ def event_conv2d(
     return result
 
 
+@registry.twin(_OP, "convolved")
 def _convolved(
     spikes: Tensor | None,
     indptr: Tensor | None,
@@ -198,6 +201,7 @@ def _(
     mutates_args=(),
     schema=_SCHEMA.format("Tensor grad", "int[] weight_shape, "),
 )
+@registry.twin(_OP, "weight_gradient")
 def _dweight(
     spikes: Tensor | None,
     indptr: Tensor | None,
@@ -256,6 +260,7 @@ def _(
     schema="(Tensor grad, Tensor weight, Tensor indptr, Tensor index, int[] in_shape, "
     "int[] stride, int[] padding, str backend) -> Tensor",
 )
+@registry.twin(_OP, "input_gradient")
 def _dspikes(
     grad: Tensor,
     weight: Tensor,
@@ -366,10 +371,12 @@ def _transposed(grad: Tensor, weight: Tensor, geometry: ConvGeometry) -> Tensor:
     )
 
 
-def _refused(weight: Tensor, geometry: ConvGeometry) -> str | None:
+def _refused(weight: Tensor, geometry: ConvGeometry, gpu: bool) -> str | None:
     """Why no kernel can take these inputs."""
     if weight.dtype != torch.float32:
         return f"it needs float32, got {weight.dtype}"
+    if gpu:
+        return geometry.too_large_for_gpu()
     if (
         max(geometry.grid[0] * geometry.grid[1] * geometry.width, geometry.n_in)
         > np.iinfo(np.int32).max

@@ -19,6 +19,9 @@ from spikefuse.spikes import SpikeBatch
 Pair = tuple[int, int]
 Ints = npt.NDArray[np.int32]
 
+# A GPU's block keeps a sum for every column of a line and 32 channels in 48 KiB.
+GPU_COLUMNS = 48 * 1024 // (4 * 32)
+
 
 @dataclass(frozen=True)
 class ConvGeometry:
@@ -59,6 +62,13 @@ class ConvGeometry:
     def grid(self) -> Pair:
         """Positions with the rim of those that an input at the border would reach."""
         return self._grid_length(0), self._grid_length(1)
+
+    def too_large_for_gpu(self) -> str | None:
+        """Why the event kernel of a GPU cannot hold a line of output in shared memory, or None."""
+        columns = self.out_shape[2]
+        if columns <= GPU_COLUMNS:
+            return None
+        return f"it needs output maps of at most {GPU_COLUMNS} columns, got {columns}"
 
     def _positions(self, axis: int) -> int:
         """Output positions along an axis."""

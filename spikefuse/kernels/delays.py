@@ -16,6 +16,7 @@ from spikefuse.spikes import SpikeBatch
 
 _OP = "delay"
 registry.register(_OP, registry.NUMBA, "spikefuse.kernels.cpu.delays")
+registry.register(_OP, registry.CUDA, "spikefuse.kernels.gpu.ops.events")
 
 _FEW_ADDRESSES = 16  # in a group, on average: fewer are moved cell by cell
 
@@ -100,7 +101,8 @@ def delay(
     sizes = _sizes(steps, sizes, n)
     longest = max(steps)
     if isinstance(spikes, SpikeBatch):
-        before = history if isinstance(history, SpikeBatch) else _silence(longest, n_batch, n)
+        silence = _silence(longest, n_batch, n, spikes.index.device)
+        before = history if isinstance(history, SpikeBatch) else silence
         everything = _joined(before, spikes)
         ahead = [longest - step for step in steps]
         return _moved(everything, ahead, sizes, n_steps, chosen), _from_step(everything, n_steps)
@@ -118,6 +120,7 @@ def delay(
     return out, rest
 
 
+@registry.twin(_OP, "delay_dense")
 def _shifted(x: Tensor, ahead: list[int], sizes: list[int], n_steps: int, backend: str) -> Tensor:
     """``out[t, b, n] = x[t + ahead[group of n], b, n]``, zero where x has no such step."""
     out = buffers.empty((n_steps, x.shape[1], x.shape[2]))
@@ -157,6 +160,7 @@ def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
 _operator.register_autograd(_backward, setup_context=_setup)
 
 
+@registry.twin(_OP, "delay_events")
 def _moved(
     spikes: SpikeBatch, ahead: list[int], sizes: list[int], n_steps: int, backend: str
 ) -> SpikeBatch:
@@ -192,7 +196,10 @@ def _joined(before: SpikeBatch, after: SpikeBatch) -> SpikeBatch:
     """Two batches one after the other in time."""
     value = None
     if before.value is not None or after.value is not None:
-        parts = [torch.ones(b.n_events) if b.value is None else b.value for b in (before, after)]
+        parts = [
+            torch.ones(b.n_events, device=b.index.device) if b.value is None else b.value
+            for b in (before, after)
+        ]
         value = torch.cat(parts)
     indptr = torch.cat([before.indptr, after.indptr[1:] + before.indptr[-1]])
     shape = (before.shape[0] + after.shape[0], *after.shape[1:])
@@ -211,12 +218,11 @@ def _from_step(spikes: SpikeBatch, step: int) -> SpikeBatch:
     return SpikeBatch.trusted(indptr, spikes.index[first:].clone(), value, shape)
 
 
-def _silence(n_steps: int, n_batch: int, n: int) -> SpikeBatch:
+def _silence(n_steps: int, n_batch: int, n: int, device: torch.device) -> SpikeBatch:
     """Steps without a spike."""
-    indptr = torch.zeros(n_steps * n_batch + 1, dtype=torch.int32)
-    return SpikeBatch.trusted(
-        indptr, torch.empty(0, dtype=torch.int32), None, (n_steps, n_batch, n)
-    )
+    indptr = torch.zeros(n_steps * n_batch + 1, dtype=torch.int32, device=device)
+    index = torch.empty(0, dtype=torch.int32, device=device)
+    return SpikeBatch.trusted(indptr, index, None, (n_steps, n_batch, n))
 
 
 def _sizes(steps: Sequence[int], sizes: Sequence[int] | None, n: int) -> list[int]:

@@ -18,6 +18,7 @@ from spikefuse.surrogate import NAMES, Surrogate
 _OP = "neuron_scan"
 _MODULE = "spikefuse.kernels.cpu.dynamics"
 registry.register(_OP, registry.NUMBA, _MODULE)
+registry.register(_OP, registry.CUDA, "spikefuse.kernels.gpu.ops.scans")
 
 
 def checked(
@@ -117,6 +118,7 @@ def _unpacked(state: Tensor, shape: torch.Size) -> list[Tensor]:
     "Tensor? s0, bool subtract, bool detach, str surrogate, float slope, bool keep, str backend) "
     "-> (Tensor, Tensor, Tensor, Tensor, Tensor)",
 )
+@registry.twin(_OP, "neuron_forward")
 def _forward(
     current: Tensor,
     weight: Tensor | None,
@@ -190,6 +192,7 @@ def _(
     "bool detach, str surrogate, float slope, str backend, bool wants_table, bool wants_weight) -> "
     "(Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)",
 )
+@registry.twin(_OP, "neuron_backward")
 def _gradients(
     grad: Tensor | None,
     grad_i: Tensor | None,

@@ -17,6 +17,7 @@ from spikefuse.surrogate import NAMES, Surrogate, spike
 
 _OP = "lif_scan"
 registry.register(_OP, registry.NUMBA, "spikefuse.kernels.cpu.lif")
+registry.register(_OP, registry.CUDA, "spikefuse.kernels.gpu.ops.scans")
 registry.register("active_updates", registry.NUMBA, "spikefuse.kernels.cpu.lif")
 
 
@@ -173,6 +174,7 @@ def active_updates_ref(
     return n_active
 
 
+@registry.twin(_OP, "lif_forward")
 def _forward(
     current: Tensor,
     beta: Tensor,
@@ -239,6 +241,7 @@ def _(
     )
 
 
+@registry.twin(_OP, "lif_backward")
 def _gradients(
     grad: Tensor | None,
     grad_v: Tensor | None,

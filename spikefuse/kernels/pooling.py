@@ -17,6 +17,8 @@ from spikefuse.spikes import SpikeBatch
 _POOL, _JOIN = "spike_pool", "spike_join"
 registry.register(_POOL, registry.NUMBA, "spikefuse.kernels.cpu.pooling")
 registry.register(_JOIN, registry.NUMBA, "spikefuse.kernels.cpu.pooling")
+for _op in (_POOL, _JOIN):
+    registry.register(_op, registry.CUDA, "spikefuse.kernels.gpu.ops.events")
 
 Spikes = TypeVar("Spikes", SpikeBatch, Tensor)
 Pair = tuple[int, int]
@@ -84,22 +86,43 @@ def spike_pool(
         If an explicit backend cannot run.
     """
     step: Pair = kernel if stride is None else stride
-    rows, columns = _checked_windows(spikes, in_shape, kernel, step, mode)
+    _check_windows(spikes, in_shape, kernel, step, mode)
     if isinstance(spikes, Tensor):
         # Torch's pooling is the fast path of dense maps on every device.
         if backend not in (None, registry.REFERENCE):
             registry.choose(_POOL, backend, spikes.device.type, "it needs events, got a Tensor")
         return spike_pool_ref(spikes, in_shape, kernel, step, mode)
-    chosen = registry.choose(_POOL, backend, spikes.index.device.type, eager.simd_refused())
+    chosen = registry.choose(_POOL, backend, *_where(spikes, backend))
     if chosen == registry.REFERENCE:
         return spike_pool_ref(spikes, in_shape, kernel, step, mode)
-    first, window = _windows(in_shape, kernel, step)
+    return _pooled(spikes, in_shape, kernel, step, mode == "max", chosen)
+
+
+@registry.twin(_POOL, "pool")
+def _pooled(
+    spikes: SpikeBatch,
+    in_shape: tuple[int, int, int],
+    kernel: Pair,
+    stride: Pair,
+    largest: bool,
+    backend: str,
+) -> SpikeBatch:
+    """Events of the pooled maps."""
+    first, window = _windows(in_shape, kernel, stride)
+    rows, columns = ((in_shape[1 + i] - kernel[i]) // stride[i] + 1 for i in (0, 1))
     n_out, full = in_shape[0] * rows * columns, kernel[0] * kernel[1]
     out = _Room(spikes, spikes.n_events * int(np.diff(first).max()))
-    registry.kernel(_POOL, chosen, "pool_events")(
-        *_arrays(spikes), first, window, n_out, full, int(mode == "max"), *out.arrays
+    registry.kernel(_POOL, backend, "pool_events")(
+        *_arrays(spikes), first, window, n_out, full, int(largest), *out.arrays
     )
     return out.batch((*spikes.shape[:2], n_out))
+
+
+def _where(spikes: SpikeBatch, backend: str | None) -> tuple[str, str | None]:
+    """Where the events lie, and why no kernel there can take them."""
+    device = spikes.index.device.type
+    reason: str | None = None if registry.on_gpu(backend, device) else eager.simd_refused()
+    return device, reason
 
 
 def spike_join_ref(left: Spikes, right: Spikes, rule: Rule = "add") -> Spikes:
@@ -158,12 +181,18 @@ def spike_join(
         if backend not in (None, registry.REFERENCE):
             registry.choose(_JOIN, backend, left.device.type, "it needs events, got a Tensor")
         return spike_join_ref(left, right, rule)
-    chosen = registry.choose(_JOIN, backend, left.index.device.type, eager.simd_refused())
+    chosen = registry.choose(_JOIN, backend, *_where(left, backend))
     if chosen == registry.REFERENCE:
         return spike_join_ref(left, right, rule)
+    return _joined(left, right, RULES.index(rule), chosen)
+
+
+@registry.twin(_JOIN, "join")
+def _joined(left: SpikeBatch, right: SpikeBatch, rule: int, backend: str) -> SpikeBatch:
+    """Events of the two trains brought together."""
     out = _Room(left, left.n_events + right.n_events)
-    registry.kernel(_JOIN, chosen, "join_events")(
-        *_arrays(left), *_arrays(right), RULES.index(rule), *out.arrays
+    registry.kernel(_JOIN, backend, "join_events")(
+        *_arrays(left), *_arrays(right), rule, *out.arrays
     )
     return out.batch(left.shape)
 
@@ -213,14 +242,14 @@ def _arrays(spikes: SpikeBatch) -> tuple[Any, ...]:
     )
 
 
-def _checked_windows(
+def _check_windows(
     spikes: SpikeBatch | Tensor,
     in_shape: tuple[int, int, int],
     kernel: Pair,
     stride: Pair,
     mode: str,
-) -> Pair:
-    """Rows and columns of windows, once everything fits together."""
+) -> None:
+    """Refuse what does not fit together."""
     if mode not in ("sum", "max"):
         raise ValueError(f"mode must be 'sum' or 'max', got {mode!r}")
     if len(in_shape) != 3 or min(in_shape) < 1:
@@ -234,4 +263,3 @@ def _checked_windows(
         raise ValueError(f"spikes must be [T, B, {channels * height * wide}], got shape {shape}")
     if kernel[0] > height or kernel[1] > wide:
         raise ValueError(f"kernel must fit maps of {height} by {wide}, got {kernel}")
-    return (height - kernel[0]) // stride[0] + 1, (wide - kernel[1]) // stride[1] + 1

@@ -19,6 +19,7 @@ from spikefuse.spikes import SpikeBatch
 
 _OP = "event_matmul"
 registry.register(_OP, registry.NUMBA, "spikefuse.kernels.cpu.products")
+registry.register(_OP, registry.CUDA, "spikefuse.kernels.gpu.ops.products")
 
 # Events of a dense input, kept from the forward to the backward pass and no longer trusted after.
 _converted: Any = WeakTensorKeyDictionary()
@@ -155,6 +156,7 @@ def _only_at(dense: Tensor, active: SpikeBatch) -> Tensor:
     return torch.where(cells, dense, dense.detach())
 
 
+@registry.twin(_OP, "product")
 def _product(
     spikes: Tensor | None,
     indptr: Tensor | None,
@@ -224,6 +226,7 @@ def _(
     schema="(Tensor? spikes, Tensor? indptr, Tensor? index, Tensor? value, Tensor grad, "
     "SymInt[] shape, bool dense_too, str backend) -> Tensor",
 )
+@registry.twin(_OP, "weight_gradient")
 def _dweight(
     spikes: Tensor | None,
     indptr: Tensor | None,
@@ -274,6 +277,7 @@ def _(
     mutates_args=(),
     schema="(Tensor grad, Tensor weight, Tensor indptr, Tensor index, str backend) -> Tensor",
 )
+@registry.twin(_OP, "input_gradient")
 def _dspikes(grad: Tensor, weight: Tensor, indptr: Tensor, index: Tensor, backend: str) -> Tensor:
     """``grad W^T`` at the given cells, zero elsewhere."""
     n_steps, n_batch, n_out = grad.shape

@@ -12,6 +12,7 @@ from spikefuse.kernels import buffers, registry, scans, watching
 
 _OP = "li_scan"
 registry.register(_OP, registry.NUMBA, "spikefuse.kernels.cpu.readout")
+registry.register(_OP, registry.CUDA, "spikefuse.kernels.gpu.ops.scans")
 
 
 def li_scan_ref(
@@ -76,6 +77,7 @@ def li_scan(
     schema="(Tensor current, Tensor beta, Tensor gain, Tensor? v0, str backend) -> "
     "(Tensor, Tensor)",
 )
+@registry.twin(_OP, "li_forward")
 def _forward(
     current: Tensor, beta: Tensor, gain: Tensor, v0: Tensor | None, backend: str
 ) -> tuple[Tensor, Tensor]:
@@ -113,6 +115,7 @@ def _(
     schema="(Tensor? grad, Tensor? grad_v, Tensor current, Tensor beta, Tensor gain, "
     "Tensor? v0, Tensor? trace, str backend) -> (Tensor, Tensor, Tensor, Tensor)",
 )
+@registry.twin(_OP, "li_backward")
 def _gradients(
     grad: Tensor | None,
     grad_v: Tensor | None,

@@ -11,6 +11,7 @@ from spikefuse.surrogate import FAST_SIGMOID, Surrogate, spike
 
 _OP = "recurrent_lif_scan"
 registry.register(_OP, registry.NUMBA, "spikefuse.kernels.cpu.dynamics")
+registry.register(_OP, registry.CUDA, "spikefuse.kernels.gpu.ops.scans")
 
 
 def recurrent_lif_scan_ref(

@@ -6,13 +6,14 @@ explicit backend never falls back; automatic takes the first that can, and the r
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import cache
+from functools import cache, wraps
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import torch
 
@@ -24,14 +25,38 @@ BACKENDS = (REFERENCE, NUMBA, CUDA)
 # Operation -> backend -> module that holds the kernels. An op's reference is the plain torch
 # function `<op>_ref` beside it, so it stands in no table.
 _KERNELS: dict[str, dict[str, str]] = {}
-_NEEDS = {NUMBA: "numba", CUDA: "cupy"}
 _DEVICE = {NUMBA: "cpu", CUDA: "cuda"}
+_GPU = "spikefuse.kernels.gpu"
 _chosen: ContextVar[str | None] = ContextVar("spikefuse_backend", default=None)
+_Given = ParamSpec("_Given")
+_Result = TypeVar("_Result")
 
 
 def register(op: str, backend: str, module: str) -> None:
     """Say that ``module`` (imported on first use) holds the kernels of ``op`` for ``backend``."""
     _KERNELS.setdefault(op, {})[_known(backend)] = module
+
+
+def twin(op: str, name: str) -> Callable[[Callable[_Given, _Result]], Callable[_Given, _Result]]:
+    """Decorate the host's part of ``op``: on the GPU its twin runs with the same arguments.
+
+    The twin is ``name`` of the module that holds the CUDA kernels of ``op``; it takes all
+    arguments but ``backend``, which the decorated function must have.
+    """
+
+    def decorate(host: Callable[_Given, _Result]) -> Callable[_Given, _Result]:
+        place = list(inspect.signature(host).parameters).index("backend")
+
+        @wraps(host)
+        def run(*args: _Given.args, **kwargs: _Given.kwargs) -> _Result:
+            if args[place] != CUDA:
+                return host(*args, **kwargs)
+            result: _Result = kernel(op, CUDA, name)(*args[:place], *args[place + 1 :], **kwargs)
+            return result
+
+        return run
+
+    return decorate
 
 
 @contextmanager
@@ -77,7 +102,9 @@ def choose(op: str, backend: str | None, device: str, refused: str | None = None
     """
     wanted: str | None = asked(backend)
     if wanted is None:
-        usable = (b for b in (CUDA, NUMBA) if why_not(op, b, device, refused) is None)
+        # An emulator takes the host's tensors, but only those it is asked to.
+        fastest = (NUMBA,) if device == _DEVICE[NUMBA] else (CUDA,)
+        usable = (b for b in fastest if why_not(op, b, device, refused) is None)
         return next(usable, REFERENCE)
     reason = why_not(op, _known(wanted), device, refused)
     if reason is not None:
@@ -96,10 +123,20 @@ def why_not(op: str, backend: str, device: str, refused: str | None = None) -> s
         return None
     if backend not in _KERNELS.get(op, {}):
         return f"no {backend} kernel of {op}"
-    if device != _DEVICE[backend]:
-        return f"it needs inputs on {_DEVICE[backend]}, got {device}"
-    missing = _missing(_NEEDS[backend])
-    return missing if missing is not None else refused
+    needed = gpu_device() if backend == CUDA else _DEVICE[backend]
+    if device != needed:
+        return f"it needs inputs on {needed}, got {device}"
+    return _unavailable(backend) or refused
+
+
+def on_gpu(backend: str | None, device: str) -> bool:
+    """Whether CUDA kernels are what this call asks for, or what its inputs lie beside."""
+    return device == _DEVICE[CUDA] or asked(backend) == CUDA
+
+
+def gpu_device() -> str:
+    """Where tensors of the CUDA backend lie: the host while an emulator stands in for a GPU."""
+    return "cpu" if _emulated() else _DEVICE[CUDA]
 
 
 def kernel(op: str, backend: str, name: str) -> Callable[..., Any]:
@@ -111,9 +148,25 @@ def kernel(op: str, backend: str, name: str) -> Callable[..., Any]:
 def table(device: str = "cpu") -> dict[str, dict[str, str]]:
     """Operation -> backend -> "on" or why not: what ``spikefuse doctor`` prints."""
     return {
-        op: {b: why_not(op, b, "cuda" if b == CUDA else device) or "on" for b in BACKENDS}
+        op: {b: why_not(op, b, gpu_device() if b == CUDA else device) or "on" for b in BACKENDS}
         for op in sorted(_KERNELS)
     }
+
+
+def _unavailable(backend: str) -> str | None:
+    """Why a backend cannot run here at all, or None."""
+    if backend == NUMBA:
+        return _missing("numba")
+    if _emulated():
+        return None
+    missing: str | None = import_module(f"{_GPU}.requirements").missing()
+    return missing
+
+
+def _emulated() -> bool:
+    """Whether something stands in for the GPU."""
+    stood_in: bool = import_module(f"{_GPU}.launch").emulated()
+    return stood_in
 
 
 @cache

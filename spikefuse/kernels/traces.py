@@ -13,6 +13,7 @@ from spikefuse.spikes import SpikeBatch
 _OP = "trace_scan"
 # A trace is the leaky readout with a gain of one, to the bit: one kernel serves both.
 registry.register(_OP, registry.NUMBA, "spikefuse.kernels.cpu.readout")
+registry.register(_OP, registry.CUDA, "spikefuse.kernels.gpu.ops.scans")
 
 
 def trace_scan_ref(
@@ -73,6 +74,6 @@ def trace_scan(
     chosen = scans.choose(_OP, backend, dense.device.type, scans.refused(dense))
     if chosen == registry.REFERENCE:
         return trace_scan_ref(dense, decay, z0)
-    one = torch.ones((), dtype=dense.dtype)
+    one = torch.ones((), dtype=dense.dtype, device=dense.device)
     trace, z = torch.ops.spikefuse.li_scan(dense, decay, one, z0, chosen)
     return trace, z

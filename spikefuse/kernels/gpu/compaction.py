@@ -21,20 +21,8 @@ def listed(launch: Launcher, bits: Tensor, most: int | None = None) -> tuple[Ten
     With ``most``, room for so many columns: the rest of them stay unwritten and nothing is read
     back.
     """
-    n_rows, words = bits.shape
-    count = torch.empty(n_rows, dtype=torch.int32, device=bits.device)
-    indptr = torch.zeros(n_rows + 1, dtype=torch.int32, device=bits.device)
-    if not n_rows:
-        return indptr, count
-    grid, block = shapes.warps(n_rows)
-    launch("compaction", "sf_count_bits", grid, block, (bits, count, n_rows, words))
-    one, threads = (1, 1, 1), (shapes.lanes(n_rows, 1024), 1, 1)
-    launch("compaction", "sf_scan_counts", one, threads, (count, indptr, n_rows))
-    room = int(indptr[-1]) if most is None else most
-    index = torch.empty(room, dtype=torch.int32, device=bits.device)
-    if len(index):
-        launch("compaction", "sf_list_spikes", grid, block, (bits, indptr, index, n_rows, words))
-    return indptr, index
+    indptr = _row_pointer(launch, bits)
+    return indptr, _columns(launch, bits, indptr, int(indptr[-1]) if most is None else most)
 
 
 def compact(launch: Launcher, dense: Tensor) -> Events:
@@ -45,10 +33,13 @@ def compact(launch: Launcher, dense: Tensor) -> Events:
     if dense.numel():
         grid, block = shapes.warps(bits.numel())
         launch("compaction", "sf_mark_spikes", grid, block, (dense, bits, graded, n_rows, n))
-    indptr, index = listed(launch, bits)
-    if not len(index) or not int(graded):
+    indptr = _row_pointer(launch, bits)
+    # Both numbers at once: each reading back waits for the device.
+    n_events, has_values = torch.cat([indptr[-1:], graded]).tolist()
+    index = _columns(launch, bits, indptr, n_events)
+    if not has_values:
         return indptr, index, None
-    value = torch.empty(len(index), dtype=torch.float32, device=dense.device)
+    value = torch.empty(n_events, dtype=torch.float32, device=dense.device)
     grid, block = shapes.warps(n_rows)
     arguments = (dense, indptr, index, value, n_rows, n)
     launch("compaction", "sf_take_values", grid, block, arguments)
@@ -73,6 +64,29 @@ def compact_unread(launch: Launcher, dense: Tensor) -> Events:
         arguments = (dense, indptr, index, value, n_rows, n)
         launch("compaction", "sf_take_values", grid, block, arguments)
     return indptr, index, value
+
+
+def _row_pointer(launch: Launcher, bits: Tensor) -> Tensor:
+    """Where each row's events start, [R + 1]; the last entry is their number."""
+    n_rows, words = bits.shape
+    indptr = torch.zeros(n_rows + 1, dtype=torch.int32, device=bits.device)
+    if n_rows:
+        count = torch.empty(n_rows, dtype=torch.int32, device=bits.device)
+        grid, block = shapes.warps(n_rows)
+        launch("compaction", "sf_count_bits", grid, block, (bits, count, n_rows, words))
+        threads = (shapes.lanes(n_rows, 1024), 1, 1)
+        launch("compaction", "sf_scan_counts", (1, 1, 1), threads, (count, indptr, n_rows))
+    return indptr
+
+
+def _columns(launch: Launcher, bits: Tensor, indptr: Tensor, n_events: int) -> Tensor:
+    """Columns of the set bits, row by row and ascending."""
+    n_rows, words = bits.shape
+    index = torch.empty(n_events, dtype=torch.int32, device=bits.device)
+    if n_events:
+        grid, block = shapes.warps(n_rows)
+        launch("compaction", "sf_list_spikes", grid, block, (bits, indptr, index, n_rows, words))
+    return index
 
 
 def expand(launch: Launcher, events: Events, n: int) -> Tensor:

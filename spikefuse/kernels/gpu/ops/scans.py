@@ -127,7 +127,7 @@ def neuron_backward(
     x, lanes = _plain(current), _plain(table)
     given = (launch.current(), _maybe(grad), _packed((grad_i, grad_v, grad_a), x), x)
     how = _surrogate(surrogate, slope)
-    dweight = carry = x.new_empty(0)
+    dweight, carry = x.new_empty(0), x.new_empty(0)
     if weight is None or spikes is None:
         dx, dstate, dtable = scans.neuron_backward(
             *given,
