@@ -13,16 +13,17 @@ struct SfConv {
 
 __device__ __forceinline__ int sf_ceil_div(int a, int b) { return a > 0 ? (a + b - 1) / b : 0; }
 
-// grid (R, ceil(C_out / 32)), block 32 channels x SF_CONV_WARPS. Sums [Ho * Wo, 32] lie in dynamic
-// shared memory (the last tile of channels may be narrower in use, never in layout). Warp w owns
-// the output lines y' with y' % warps == w: a cell has one owner, so no barrier stands between
-// events and the additions keep the event order.
+// grid (R, ceil(C_out / 32), ceil(Ho / lines)), block 32 channels x SF_CONV_WARPS. A block sums
+// `lines` lines of 32 channels in dynamic shared memory, [lines * Wo, 32]; the last tile may use
+// less of it. Warp w owns the lines y' with y' % warps == w: a cell has one owner, so no barrier
+// stands between events and the additions keep the event order.
 template <class Weight>
 __device__ __forceinline__ void sf_conv_rows(const int* ptr, const int* index, const float* value,
                                              const Weight* taps, float* out, const SfConv& g,
-                                             float* sums) {
+                                             int lines, float* sums) {
   const int r = blockIdx.x, lane = threadIdx.x, warp = threadIdx.y;
-  const int c_out = blockIdx.y * 32 + lane, positions = g.Ho * g.Wo;
+  const int begin = blockIdx.z * lines, end = min(begin + lines, g.Ho);
+  const int c_out = blockIdx.y * 32 + lane, positions = (end - begin) * g.Wo;
   const int thread = warp * 32 + lane, threads = 32 * blockDim.y;
   for (int i = thread; i < 32 * positions; i += threads) sums[i] = 0.f;
   __syncthreads();
@@ -30,14 +31,14 @@ __device__ __forceinline__ void sf_conv_rows(const int* ptr, const int* index, c
     for (int e = ptr[r]; e < ptr[r + 1]; e++) {
       const int address = index[e], c = address / (g.H * g.W), cell = address - c * g.H * g.W;
       const int y = cell / g.W + g.py, x = cell % g.W + g.px;
-      const int y_last = min(y / g.sy, g.Ho - 1), x_last = min(x / g.sx, g.Wo - 1);
+      const int y_last = min(y / g.sy, end - 1), x_last = min(x / g.sx, g.Wo - 1);
       const int x_first = sf_ceil_div(x - g.kw + 1, g.sx);
       const float s = sf_scale(value, e);
-      for (int yo = sf_ceil_div(y - g.kh + 1, g.sy); yo <= y_last; yo++) {
+      for (int yo = max(sf_ceil_div(y - g.kh + 1, g.sy), begin); yo <= y_last; yo++) {
         if (yo % static_cast<int>(blockDim.y) != warp) continue;
         for (int xo = x_first; xo <= x_last; xo++) {
           const i64 tap = (static_cast<i64>(c) * g.kh + y - yo * g.sy) * g.kw + x - xo * g.sx;
-          sums[(yo * g.Wo + xo) * 32 + lane] += s * sf_load(taps + tap * g.C_out + c_out);
+          sums[((yo - begin) * g.Wo + xo) * 32 + lane] += s * sf_load(taps + tap * g.C_out + c_out);
         }
       }
     }
@@ -47,7 +48,8 @@ __device__ __forceinline__ void sf_conv_rows(const int* ptr, const int* index, c
   for (int i = thread; i < 32 * positions; i += threads) {
     const int c = i / positions, at = i - c * positions, channel = blockIdx.y * 32 + c;
     if (channel < g.C_out) {
-      out[(static_cast<i64>(r) * g.C_out + channel) * positions + at] = sums[at * 32 + c];
+      const i64 line = (static_cast<i64>(r) * g.C_out + channel) * g.Ho + begin;
+      out[line * g.Wo + at] = sums[at * 32 + c];
     }
   }
 }
@@ -55,19 +57,19 @@ __device__ __forceinline__ void sf_conv_rows(const int* ptr, const int* index, c
 SF_KERNEL(128) sf_conv_forward_f32(
     const int* __restrict__ ptr, const int* __restrict__ index, const float* __restrict__ value,
     const float* __restrict__ taps, float* __restrict__ out, int C_in, int H, int W, int C_out,
-    int kh, int kw, int sy, int sx, int py, int px, int Ho, int Wo) {
+    int kh, int kw, int sy, int sx, int py, int px, int Ho, int Wo, int lines) {
   SF_DYNAMIC_SHARED(float, sums);
   const SfConv g = {C_in, H, W, C_out, kh, kw, sy, sx, py, px, Ho, Wo};
-  sf_conv_rows(ptr, index, value, taps, out, g, sums);
+  sf_conv_rows(ptr, index, value, taps, out, g, lines, sums);
 }
 
 SF_KERNEL(128) sf_conv_forward_bf16(
     const int* __restrict__ ptr, const int* __restrict__ index, const float* __restrict__ value,
     const sf_bf16* __restrict__ taps, float* __restrict__ out, int C_in, int H, int W, int C_out,
-    int kh, int kw, int sy, int sx, int py, int px, int Ho, int Wo) {
+    int kh, int kw, int sy, int sx, int py, int px, int Ho, int Wo, int lines) {
   SF_DYNAMIC_SHARED(float, sums);
   const SfConv g = {C_in, H, W, C_out, kh, kw, sy, sx, py, px, Ho, Wo};
-  sf_conv_rows(ptr, index, value, taps, out, g, sums);
+  sf_conv_rows(ptr, index, value, taps, out, g, lines, sums);
 }
 
 // Gradient of the taps from transposed events, without atomics: grid (C_in * kh * kw, slices,
@@ -119,13 +121,14 @@ __device__ __forceinline__ void sf_conv_sites(const int* ptr, const int* index, 
     const int x_first = sf_ceil_div(x - g.kw + 1, g.sx);
     float sum = 0.f;
     for (int yo = sf_ceil_div(y - g.kh + 1, g.sy); yo <= y_last; yo++) {
+      const float* grads = grad + (static_cast<i64>(r) * g.Ho + yo) * g.Wo * g.C_out;
+      const Weight* line = taps + (static_cast<i64>(c) * g.kh + y - yo * g.sy) * g.kw * g.C_out;
       for (int xo = x_first; xo <= x_last; xo++) {
-        const i64 tap = (static_cast<i64>(c) * g.kh + y - yo * g.sy) * g.kw + x - xo * g.sx;
-        const i64 at = (static_cast<i64>(r) * g.Ho + yo) * g.Wo + xo;
+        const int at = xo * g.C_out, tap = (x - xo * g.sx) * g.C_out;
         // Unrolled, its addresses spill registers.
 #pragma unroll 1
         for (int k = lane; k < g.C_out; k += 32) {
-          sum = fmaf(__ldg(grad + at * g.C_out + k), sf_load(taps + tap * g.C_out + k), sum);
+          sum = fmaf(__ldg(grads + at + k), sf_load(line + tap + k), sum);
         }
       }
     }

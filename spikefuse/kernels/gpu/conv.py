@@ -12,8 +12,9 @@ from spikefuse.kernels.gpu.products import suffix
 from spikefuse.kernels.gpu.sources import Argument, Launcher
 
 _BLOCK = (32, 4, 1)  # channels by SF_CONV_WARPS
-# A sum for every position and channel of a tile must fit the shared memory of one block.
-MAX_SHARED_BYTES = 99 * 1024
+# What a block gets on every architecture without asking for more.
+_SHARED_BYTES = 48 * 1024
+MAX_COLUMNS = _SHARED_BYTES // (4 * shapes.WARP)
 
 
 def taps_of(weight: Tensor) -> Tensor:
@@ -26,29 +27,38 @@ def channels_last(grad: Tensor, geometry: ConvGeometry) -> Tensor:
     return grad.reshape(-1, *geometry.out_shape).permute(0, 2, 3, 1).contiguous()
 
 
-def shared_bytes(geometry: ConvGeometry) -> int:
-    """Shared memory of a block of the forward pass."""
+def lines_of_tile(geometry: ConvGeometry) -> int:
+    """Output lines whose sums fit the shared memory of a block; 0 if not one does."""
     _, rows, columns = geometry.out_shape
-    return 4 * shapes.WARP * rows * columns
+    return min(rows, _SHARED_BYTES // (4 * shapes.WARP * columns))
 
 
-def conv_forward(launch: Launcher, events: Events, taps: Tensor, geometry: ConvGeometry) -> Tensor:
-    """Currents [R, C_out * H' * W'].
+def conv_forward(
+    launch: Launcher,
+    events: Events,
+    taps: Tensor,
+    geometry: ConvGeometry,
+    *,
+    lines: int | None = None,
+) -> Tensor:
+    """Currents [R, C_out * H' * W'], by tiles of ``lines`` output lines (the most by default).
 
     Raises
     ------
     ValueError
-        If the output maps do not fit the shared memory of a block.
+        If a line does not fit the shared memory of a block.
     """
-    n_rows, shared = len(events[0]) - 1, shared_bytes(geometry)
-    if shared > MAX_SHARED_BYTES:
-        raise ValueError(
-            f"output maps must take <= {MAX_SHARED_BYTES} bytes of shared memory, got {shared}"
-        )
+    n_rows, (_, rows, columns) = len(events[0]) - 1, geometry.out_shape
+    lines = lines_of_tile(geometry) if lines is None else lines
+    if not lines:
+        raise ValueError(f"output maps must be <= {MAX_COLUMNS} columns wide, got {columns}")
     out = torch.empty((n_rows, geometry.n_out), dtype=torch.float32, device=taps.device)
     if n_rows:
-        grid = (n_rows, shapes.ceil_div(geometry.n_channels, shapes.WARP), 1)
-        arguments = (*events, taps, out, *_sizes(geometry))
+        channels = shapes.ceil_div(geometry.n_channels, shapes.WARP)
+        grid = (n_rows, channels, shapes.ceil_div(rows, lines))
+        arguments: list[Argument] = [*events, taps, out]
+        arguments += [*_sizes(geometry), lines]
+        shared = 4 * shapes.WARP * lines * columns
         launch("conv", f"sf_conv_forward_{suffix(taps)}", grid, _BLOCK, arguments, shared)
     return out
 

@@ -14,6 +14,7 @@ from spikefuse.kernels.gpu.parity.target import (
     generator,
     near,
     random_spikes,
+    same,
 )
 
 # Strides over and under the kernel, uneven padding, channels around a warp.
@@ -41,7 +42,11 @@ def check_conv(target: Target, geometry: ConvGeometry) -> None:
         dspikes, dweight = torch.autograd.grad(want, leaves, up)
         events = target.put_events(events_of(spikes))
         taps = conv.taps_of(target.put(weight))
-        near("currents", conv.conv_forward(target.launch, events, taps, geometry), want.flatten(1))
+        whole = conv.conv_forward(target.launch, events, taps, geometry)
+        near("currents", whole, want.flatten(1))
+        for lines in (1, 3):
+            tiled = conv.conv_forward(target.launch, events, taps, geometry, lines=lines)
+            same(f"currents by {lines} lines", tiled, whole.cpu())
         grad = conv.channels_last(target.put(up.float()), geometry)
         columns = compaction.transpose(target.launch, events, geometry.n_in)
         dtaps = conv.conv_tap_gradient(target.launch, columns, grad, geometry)
