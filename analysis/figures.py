@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from analysis.calibration_figure import draw_calibration
+from analysis.duty_figure import draw_duty
 from analysis.energy_figures import draw_energy, draw_energy_actions, draw_energy_totals
 from analysis.latency_figures import draw_latency
+from analysis.pareto_figure import draw_pareto
 from analysis.range_figures import draw_break_even, draw_tornado
 from analysis.raster_figure import draw_raster
 from analysis.records import RunRecord, load_run
@@ -27,6 +29,8 @@ def make_figures(run_dir: Path) -> list[Path]:
         written += draw_energy_totals(run, folder)
         written += draw_break_even(run, folder)
         written += draw_tornado(run, folder)
+        written += draw_pareto(run, folder)
+        written += draw_duty(run, folder)
         written += draw_anytime(run, folder)
         written += draw_latency(run, folder)
         written += draw_calibration(run, folder)

@@ -9,10 +9,11 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from analysis.energy_verdict import SEEDS_FOR_A_VERDICT
+from analysis.energy_verdict import SEEDS_FOR_A_VERDICT, energy_findings
 from analysis.latency_tables import latency_tables
 from analysis.records import RunRecord, load_run
-from analysis.style import format_pj, model_name
+from analysis.style import model_name
+from analysis.system_tables import alternatives_table, fronts_table, host_table, missing_table
 from analysis.tables import (
     calibration_table,
     energy_table,
@@ -21,7 +22,6 @@ from analysis.tables import (
     results_table,
     summary_rows,
     to_csv,
-    who_needs_less,
 )
 from analysis.verdict import reuse, sentences
 from spikefuse.errors import ConfigError
@@ -42,6 +42,16 @@ FIGURES = (
     (
         "tornado",
         "What one constant at either end of its range does to the ratio, the others nominal.",
+    ),
+    (
+        "pareto",
+        "Test accuracy over modelled dynamic energy: answers over time, and exits by confidence. "
+        "Dotted: the accuracy at which the fronts are compared.",
+    ),
+    (
+        "duty",
+        "Modelled mean power over how often the system answers; the sensors' own is the dotted "
+        "line and comes on top.",
     ),
     ("anytime", "Test accuracy of the answer after each time of stimulus."),
     (
@@ -116,6 +126,10 @@ def _view(run: RunRecord) -> dict[str, Any]:
         "energy": energy_table(result),
         "ratios": ratio_table(result),
         "ranges": ranges_table(result),
+        "fronts": fronts_table(result),
+        "static": alternatives_table(result),
+        "missing": missing_table(result),
+        "host": host_table(result),
         "calibration": calibration_table(result),
         "latency": [t for t in latency_tables(result) if t.rows],
         "sentences": sentences(run),
@@ -141,19 +155,9 @@ def _cards(run: RunRecord) -> list[dict[str, str]]:
         interval = row["accuracy_interval"]
         spread = f"95 % {interval[0]:.3f} to {interval[1]:.3f}" if interval else "no interval"
         cards.append(_card(row["name"], f"{row['accuracy']:.3f}", f"accuracy, {spread}", "tested"))
-    window, seeds = result["data"]["duration_ms"], len(result["seeds"])
-    for profile, ratio in result["ratios"].get("dynamic_pj", {}).items():
-        if ratio is None:
-            continue
-        snn, dense = (
-            format_pj(result["models"][m]["energy"][profile]["dynamic_pj"])
-            for m in ("snn", "dense")
-        )
-        text = f"{snn} against {dense}. Who needs less: {who_needs_less(ratio)}. "
-        text += f"Weight reuse {reuse(run)}, window {window:g} ms, {seeds} seed(s)"
-        cards.append(
-            _card(f"dynamic energy, dense / SNN, {profile}", f"{ratio:.2f}", text, "modelled")
-        )
+    cards += [
+        _ratio_card(finding) for finding in energy_findings(run) if finding["reuse"] == reuse(run)
+    ]
     sides = [row for row in rows if row["model"] in ("snn", "dense")]
     if sides:
         title = "latency p50, " + " / ".join(row["name"] for row in sides)
@@ -171,6 +175,25 @@ def _cards(run: RunRecord) -> list[dict[str, str]]:
         title = f"stimulus until accuracy {same['accuracy']:.3f}"
         cards.append(_card(title, value, "SNN / dense twin, compute not included", "tested"))
     return cards
+
+
+def _ratio_card(finding: Mapping[str, Any]) -> dict[str, str]:
+    """Dense / SNN of one profile with its range."""
+    title = f"dynamic energy, dense / SNN, {finding['profile']}"
+    where = f"Weight reuse {finding['reuse']}, window {finding['window_ms']:g} ms, "
+    where += f"{finding['seeds']} seed(s)"
+    total = finding["totals"].get("dynamic")
+    if total is None:
+        return _card(title, "n/a", f"{finding['reason']}. {where}", "modelled")
+    if total["median"] is None:
+        text = f"At nominal constants; this run holds no range. {where}"
+        return _card(title, f"{total['nominal']:.2f}", text, "modelled")
+    value = f"{total['median']:.2f} [{total['low']:.2f}, {total['high']:.2f}]"
+    at = "of the whole window"
+    if finding["basis"] == "equal accuracy":
+        at = f"at equal accuracy {finding['at_accuracy']:.3f}"
+    text = f"Median and 5 to 95 % of draws of the constants, {at}. The SNN needs less in "
+    return _card(title, value, f"{text}{total['share_snn_wins']:.0%} of draws. {where}", "modelled")
 
 
 def _card(title: str, value: str, text: str, badge: str) -> dict[str, str]:

@@ -189,16 +189,16 @@ def _at_precision(estimate: Mapping[str, Any]) -> list[str]:
 
 
 def ratio_table(result: Mapping[str, Any]) -> Table:
-    """dense / SNN of each modelled energy total, and who needs less."""
+    """dense / SNN of each modelled energy total at nominal constants."""
     rows: list[tuple[str, ...]] = []
     ratios = result.get("ratios", {})
     for metric in ENERGY_METRICS:
         for profile, value in ratios.get(metric, {}).items():
             text = "n/a" if value is None else f"{value:.3f}"
-            rows.append((profile, METRIC_NAMES[metric], text, who_needs_less(value)))
+            rows.append((profile, METRIC_NAMES[metric], text))
     return Table(
-        "Energy, dense twin / SNN fusion (modelled)",
-        ("profile", "total", "dense / SNN", "who needs less"),
+        "Energy of the whole window at nominal constants, dense twin / SNN fusion (modelled)",
+        ("profile", "total", "dense / SNN"),
         tuple(rows),
     )
 
@@ -243,15 +243,6 @@ def ranges_table(result: Mapping[str, Any]) -> Table:
 def _spread(found: Mapping[str, Any]) -> str:
     """Median and quantiles of a ratio."""
     return f"{found['median']:.2f} [{found['low']:.2f}, {found['high']:.2f}]"
-
-
-def who_needs_less(ratio: float | None) -> str:
-    """Words for a ratio dense / SNN; within one percent nobody does."""
-    if ratio is None:
-        return "not priced on both sides"
-    if abs(ratio - 1) < 0.01:
-        return "about equal (within 1 %)"
-    return "SNN fusion" if ratio > 1 else "dense twin"
 
 
 def calibration_table(result: Mapping[str, Any]) -> Table:

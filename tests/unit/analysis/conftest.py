@@ -55,6 +55,13 @@ def _estimate(profile: str, dense: bool, scale: float) -> dict[str, Any]:
         "reason": None,
         "reasons": {"with_static_pj": NO_STATIC} if static is None else {},
         "assumptions": [f"{profile}, modelled.", "Sensor dvs128 23 mW: Lichtsteiner 2008."],
+        "duty": {
+            "rates_hz": [0.1, 1.0],
+            "always_on_mw": [23.1, 24.0],
+            "gated_mw": None,
+            "static_mw": None,
+            "sensors_mw": 23.0,
+        },
     }
 
 

@@ -17,6 +17,8 @@ NAMES = (
     "energy_totals",
     "break_even",
     "tornado",
+    "pareto",
+    "duty",
     "anytime",
     "exits",
     "latency_cdf",
@@ -40,7 +42,7 @@ def test_every_figure_is_written_three_ways(drawn_run) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_an_svg_says_what_its_axes_are(drawn_run, name) -> None:
     text = (drawn_run / "figures" / f"{name}.svg").read_text()
-    modelled = name.startswith("energy") or name in ("break_even", "tornado")
+    modelled = name.startswith("energy") or name in ("break_even", "tornado", "pareto", "duty")
     assert ("modelled" in text) == modelled
     if name in ("raster", "anytime"):
         assert "(ms)" in text
@@ -100,14 +102,15 @@ def test_a_run_without_raster_or_twin_is_drawn(result, write) -> None:
     del result["models"]["dense"], result["models"]["snn_vision"], result["models"]["snn_audio"]
     for estimate in result["models"]["snn"]["energy"].values():
         estimate["dynamic_pj"] = estimate["with_static_pj"] = estimate["with_sensors_pj"] = None
+        estimate["duty"] = None
     folder = write(result)
     (folder / "raster.npz").unlink()
     with pytest.raises(ValueError, match=r"must hold raster\.npz"):
         draw_raster(load_run(folder), folder)
-    assert {path.stem for path in make_figures(folder)} == set(NAMES) - {"raster"}
+    assert {path.stem for path in make_figures(folder)} == set(NAMES) - {"raster", "pareto", "duty"}
     (folder / "scores.npz").unlink()
     drawn = {path.stem for path in make_figures(folder)}
-    assert drawn == set(NAMES) - {"raster", "calibration"}
+    assert drawn == set(NAMES) - {"raster", "calibration", "pareto", "duty"}
 
 
 def test_parts_keep_the_sum() -> None:

@@ -176,3 +176,10 @@ def test_a_run_made_before_calibration_has_no_such_section(result, write) -> Non
     for model in result["models"].values():
         del model["calibration"]
     assert "Calibration" not in read(write_report([write(result)])).text
+
+
+def test_the_ratio_on_top_has_its_range(drawn_run) -> None:
+    page = write_report([drawn_run]).read_text(encoding="utf-8")
+    assert "0.91 [0.63, 1.26]" in page
+    assert "The SNN needs less in 25% of draws" in page
+    assert "Who needs less" not in page
