@@ -69,17 +69,20 @@ class Counter:
         self._weights: dict[str, dict[Any, int]] = {}
         self._mkldnn = True
         self._mode: _Dispatch | None = None
+        self._rules: DispatchRules | None = None  # made when an operation needs them
         self._memory = Remembered()
 
     def __enter__(self) -> Counter:
         self._roles = roles_of(self.model, self.read_as)
-        self._rules = DispatchRules(Constants(self.model))
+        self._rules = None
         fast_path = torch.backends.mha.get_fastpath_enabled()
         torch.backends.mha.set_fastpath_enabled(False)
         self._stack.callback(torch.backends.mha.set_fastpath_enabled, fast_path)
         # Attention as the products it consists of; a fused kernel would hide them.
         self._stack.enter_context(sdpa_kernel(SDPBackend.MATH))
-        for module in self._roles:
+        for module, role in self._roles.items():
+            if not role.called:
+                continue
             before = module.register_forward_pre_hook(self._before, with_kwargs=True)
             after = module.register_forward_hook(self._after, with_kwargs=True)
             self._stack.callback(before.remove)
@@ -204,7 +207,7 @@ class Counter:
             self._memory.__enter__()
             first = next(iter(_tensors_in((args, kwargs))), None)
             self._batch = 1 if first is None else first.shape[self.batch_dim % len(first.shape)]
-        frame = Frame(module, role, role.setting(self._batch), role.covered)
+        frame = Frame(module, role, self._batch, role.covered)
         if role.leaf:
             frame.made = set()
         self._frames.append(frame)
@@ -229,7 +232,11 @@ class Counter:
     def _after(
         self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any
     ) -> None:
-        if self._paused or not any(frame.module is module for frame in self._frames):
+        if self._paused or not self._frames:
+            return
+        if self._frames[-1].module is not module and not any(
+            frame.module is module for frame in self._frames
+        ):
             return
         while self._frames[-1].module is not module:
             self._frames.pop().show()  # a module that raised, and was caught
@@ -291,13 +298,15 @@ class Counter:
         frame = self._frames[-1]
         if frame.covered:
             return func(*args, **kwargs)
-        merges = frame.role.merges
+        if self._rules is None:
+            self._rules = DispatchRules(Constants(self.model))
+        setting, merges = frame.setting, frame.role.merges
         in_place = func._schema.name.endswith("_")
         if in_place:  # its first operand will be gone
-            found = self._rules.count(func, args, kwargs, args[0], frame.setting, merges)
+            found = self._rules.count(func, args, kwargs, args[0], setting, merges)
         out = func(*args, **kwargs)
         if not in_place:
-            found = self._rules.count(func, args, kwargs, out, frame.setting, merges)
+            found = self._rules.count(func, args, kwargs, out, setting, merges)
         # What comes from numpy is lifted, not made.
         if frame.made is not None and func._schema.name != "aten::lift_fresh":
             frame.made.update(_storages(out))

@@ -71,8 +71,9 @@ def paths_of(
     ValueError
         If it is a normalisation that is not folded into its synapses.
     """
-    rule: Any = getattr(layer, "count_paths", None)
-    if rule is not None:
+    # Modules are slow to say that they lack an attribute.
+    if "count_paths" in layer.__dict__ or hasattr(type(layer), "count_paths"):
+        rule: Any = layer.count_paths
         own: dict[str, PathCounts] = rule(args, output, modality)
         return own
     if isinstance(layer, NEURONS):

@@ -31,11 +31,14 @@ class Messages:
         Messages of any other amplitude but 0, which has to be multiplied.
     negative : Tensor[N], optional
         Those of ``whole`` of negative amplitude, which are subtracted; none by default.
+    table : Tensor[3, N], optional
+        The three as one, where they were counted together.
     """
 
     whole: Tensor
     graded: Tensor
     negative: Tensor | None = None
+    table: Tensor | None = None
 
     @property
     def all(self) -> Tensor:
@@ -45,18 +48,22 @@ class Messages:
     @cached_property
     def total(self) -> int:
         """Number of messages."""
-        return int(self.all.sum())
+        return int((self.all if self.table is None else self.table[:2]).sum())
 
     @property
     def are_spikes(self) -> bool:
         """Whether none of them has to be multiplied."""
         return not bool(self.graded.any())
 
-    def weighed(self, used: Tensor, every: Tensor) -> tuple[int, int, int, int]:
-        """As `driving` by ``used`` [N], and all messages times ``every`` [N]: weights read."""
-        nothing = torch.zeros_like(self.whole) if self.negative is None else self.negative
-        acs, macs, signed, reads, _ = weigh(self.whole, self.graded, nothing, used, every)
-        return acs, signed, macs, reads
+    def weighed(self, used: Tensor, every: Tensor) -> tuple[int, int, int, int, int]:
+        """As `driving` by ``used`` [N], then all messages by ``every`` [N], and their number."""
+        table = self.table
+        if table is None:
+            nothing = torch.zeros_like(self.whole)
+            negative = nothing if self.negative is None else self.negative
+            table = torch.stack([self.whole, self.graded, negative])
+        acs, macs, signed, reads, total = weigh(table, used, every)
+        return acs, signed, macs, reads, total
 
     def driving(self, fan_out: Tensor) -> tuple[int, int, int]:
         """Accumulates, those of them that subtract, and multiply-accumulates.
@@ -110,8 +117,11 @@ def messages_of(spikes: Spikes) -> Messages:
 def _read(spikes: Spikes) -> Messages:
     """One pass over the spikes."""
     if isinstance(spikes, SpikeBatch):
-        return Messages(*tally_events(spikes))
-    return Messages(*tally(spikes.reshape(-1, spikes.shape[2])))
+        table = tally_events(spikes)
+    else:
+        table = tally(spikes.reshape(-1, spikes.shape[2]))
+    whole, graded, negative = table.unbind(0)
+    return Messages(whole, graded, negative, table)
 
 
 def _version(spikes: Spikes) -> int:

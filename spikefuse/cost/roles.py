@@ -22,7 +22,7 @@ _FREE = (nn.modules.dropout._DropoutNd, nn.Flatten, nn.Identity, nn.ReLU, SpikeD
 SYNAPSES = (nn.Linear, nn.modules.conv._ConvNd)
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Role:
     """A module as a counter sees it.
 
@@ -48,6 +48,8 @@ class Role:
         Whether currents that meet in it are sums that its synapses make.
     watch : function, optional
         Makes the watch of neurons of another library.
+    called : bool
+        Whether it has a forward pass: lists and dictionaries of modules have none.
     """
 
     name: str
@@ -61,6 +63,7 @@ class Role:
     tells: bool
     merges: bool
     watch: Callable[..., Watch] | None
+    called: bool
 
     def setting(self, batch: int) -> Setting:
         """How a call of so many samples is read."""
@@ -94,6 +97,7 @@ def roles_of(model: nn.Module, read_as: ReadAs | Mapping[str, ReadAs]) -> dict[n
             module in ruled and isinstance(module, TELLING),
             merges(module),
             watches[module],
+            type(module).forward is not nn.Module.forward,
         )
     return roles
 
@@ -114,18 +118,23 @@ def _declared(name: str, read_as: ReadAs | Mapping[str, ReadAs]) -> ReadAs:
     return read_as.get("", "auto")
 
 
-@dataclass
+@dataclass(slots=True)
 class Frame:
     """A module that is running."""
 
     module: nn.Module
     role: Role
-    setting: Setting
+    batch: int
     covered: bool
     watch: Watch | None = None
     made: set[int] | None = None  # storages that operations of a module without children made
     unseen: AbstractContextManager[Any] | None = None
     updates: ActiveUpdates | None = None
+
+    @property
+    def setting(self) -> Setting:
+        """How the call is read."""
+        return self.role.setting(self.batch)
 
     def show(self) -> None:
         """Let its operations be seen again, and listen to its kernels no more."""

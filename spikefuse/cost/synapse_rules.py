@@ -34,13 +34,13 @@ def count_synapses(
     spikes: Spikes = args[0]
     sent = messages_of(spikes)
     used, every, n_weights = _fans(layer)
-    acs, signed, macs, reads = sent.weighed(used, every)
+    acs, signed, macs, reads, total = sent.weighed(used, every)
     return PathCounts(
         effective_acs=acs,
         signed_acs=signed,
         effective_macs=macs,
         dense_macs=n_weights * n_rows(spikes),
-        spikes_routed=sent.total,
+        spikes_routed=total,
         weight_reads=reads,
         weight_words=layer.weight.numel(),
         modality=modality,

@@ -114,18 +114,17 @@ def tally_events(index: Ints, value: Floats | None, found: Doubles) -> None:
 
 @_cached
 def weigh(
-    whole: Doubles,  # [N], as the four below
-    graded: Doubles,
-    negative: Doubles,
-    used: Doubles,
-    every: Doubles,
-    sums: Doubles,  # [5]
-) -> None:
+    found: Doubles,  # [3, N], whole, graded and negative messages
+    used: Doubles,  # [N]
+    every: Doubles,  # [N]
+) -> tuple[float, float, float, float, float]:
     """Whole, graded and negative messages by ``used``, all by ``every``, and their number."""
-    for c in range(len(whole)):
-        messages = whole[c] + graded[c]
-        sums[0] += whole[c] * used[c]
-        sums[1] += graded[c] * used[c]
-        sums[2] += negative[c] * used[c]
-        sums[3] += messages * every[c]
-        sums[4] += messages
+    acs, macs, signed, reads, total = 0.0, 0.0, 0.0, 0.0, 0.0
+    for c in range(found.shape[1]):
+        messages = found[0, c] + found[1, c]
+        acs += found[0, c] * used[c]
+        macs += found[1, c] * used[c]
+        signed += found[2, c] * used[c]
+        reads += messages * every[c]
+        total += messages
+    return acs, macs, signed, reads, total

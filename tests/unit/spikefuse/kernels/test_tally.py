@@ -5,7 +5,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spikefuse.kernels.tally import tally, tally_ref
+from spikefuse.kernels.tally import tally, tally_events, tally_ref, weigh
+from spikefuse.spikes import SpikeBatch
 
 VALUES = st.sampled_from([0.0, 1.0, -1.0, 2.0, -3.0, 0.5, 0.99999994, 1e-30, 16777216.0])
 
@@ -38,3 +39,28 @@ def test_infinities_and_nans_are_graded_and_many_rows_add_up() -> None:
 def test_it_reads_matrices() -> None:
     with pytest.raises(ValueError, match=r"x must be \[R, N\], got shape \(2, 2, 2\)"):
         tally(torch.ones(2, 2, 2))
+
+
+@given(st.integers(0, 6), st.integers(1, 5), st.data())
+def test_events_are_tallied_like_the_cells_they_stand_for(
+    n_rows: int, n: int, data: st.DataObject
+) -> None:
+    cells = data.draw(st.lists(VALUES, min_size=n_rows * n, max_size=n_rows * n))
+    x = torch.tensor(cells, dtype=torch.float32).reshape(n_rows, 1, n)
+    events = SpikeBatch.from_dense(x)
+    for backend in ("numba", "reference"):
+        assert torch.equal(tally_events(events, backend=backend), tally_ref(x.view(-1, n)))
+    ones = SpikeBatch.trusted(events.indptr, events.index, None, events.shape)
+    assert torch.equal(tally_events(ones), tally_ref((x.view(-1, n) != 0).float()))
+
+
+@given(st.integers(1, 5), st.data())
+def test_what_messages_drive_is_a_sum_over_addresses(n: int, data: st.DataObject) -> None:
+    whole = st.lists(st.integers(0, 2**40), min_size=n, max_size=n)
+    table = torch.tensor([data.draw(whole) for _ in range(3)], dtype=torch.float64)
+    used, every = (torch.randint(0, 1000, (n,)).double() for _ in range(2))
+    expected = [sum(int(a) * int(b) for a, b in zip(row, used, strict=True)) for row in table]
+    sent = [int(a + b) for a, b in zip(table[0], table[1], strict=True)]
+    expected += [sum(m * int(e) for m, e in zip(sent, every, strict=True)), sum(sent)]
+    for backend in ("numba", "reference"):
+        assert list(weigh(table, used, every, backend=backend)) == expected
