@@ -136,6 +136,10 @@ class Emulator:
     def _process(self, family: str) -> subprocess.Popen[bytes]:
         """The family's runner, started if it is not running."""
         if family not in self._processes:
+            if self.sanitizer == "thread":
+                # TSan keeps a history for every fibre: hundreds of megabytes in a runner.
+                for other in list(self._processes):
+                    self._end(other)
             command = [str(build(family, self.sanitizer, self.folder))]
             if self.sanitizer == "thread" and shutil.which("setarch"):
                 command = ["setarch", "-R", *command]  # TSan knows no addresses at random
@@ -152,7 +156,7 @@ class Emulator:
 
     def _options(self, family: str) -> dict[str, str]:
         """What the sanitizers are told."""
-        thread = "halt_on_error=1:exitcode=66:atexit_sleep_ms=0:history_size=4"
+        thread = "halt_on_error=1:exitcode=66:atexit_sleep_ms=0:history_size=1"
         if self.schedule[2]:
             text = (self.folder / f"{family}.cu").read_text(encoding="utf-8")
             names = set(re.findall(r"__shared__ [\w ]+?(\w+)(?:\[|;)", text))
