@@ -12,7 +12,7 @@ from spikefuse.encoders.decay import SilentDecay
 from spikefuse.encoders.dropout import SpikeDropout
 from spikefuse.encoders.inference import infer_conv, infer_delayed, infer_lif
 from spikefuse.encoders.spec import ModalitySpec
-from spikefuse.kernels import eager
+from spikefuse.kernels import eager, registry
 from spikefuse.kernels.band import near_threshold
 from spikefuse.kernels.compaction import compact
 from spikefuse.neurons import LIF, FixedLIF, LIFParams, RecurrentState
@@ -173,6 +173,8 @@ def spike_sidecars(
     """
     if not isinstance(neuron, LIF) or eager.tracing() or not eager.plain(current, hidden):
         return None, None
+    if registry.on_gpu(None, current.device.type):
+        return None, None  # finding them would make the host wait for the device
     p = neuron.params
     surrogate = Surrogate(p.surrogate, p.slope)
     if not math.isfinite(surrogate.half_width) or not eager.wants_grad(hidden):
