@@ -118,7 +118,7 @@ def _view(run: RunRecord) -> dict[str, Any]:
     import markupsafe
 
     result = run.result
-    text = json.dumps(result, indent=1, sort_keys=True)
+    text = json.dumps(result, sort_keys=True)
     return {
         "result": result,
         "cards": _cards(run),
