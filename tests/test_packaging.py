@@ -66,6 +66,13 @@ def test_hardware_profiles_and_recipes_are_data_files(members: set[str]) -> None
     assert any(n.startswith("analysis/") and n.endswith(".j2") for n in members)
 
 
+def test_cuda_sources_and_headers_are_data_files(members: set[str]) -> None:
+    folder = CHECKOUT / "spikefuse" / "kernels" / "gpu"
+    shipped = {path.name for suffix in ("cu", "cuh") for path in folder.glob(f"*.{suffix}")}
+    assert {"products.cu", "common.cuh"} <= shipped
+    assert {f"spikefuse/kernels/gpu/{name}" for name in shipped} <= members
+
+
 def test_no_tests_and_no_caches_inside(members: set[str]) -> None:
     stray = [n for n in members if "tests" in n or "conftest" in n or "__pycache__" in n]
     assert stray == []
