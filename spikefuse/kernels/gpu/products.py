@@ -14,8 +14,7 @@ Layout = Literal["wide1", "wide4", "narrow", "resident"]
 
 # Up to here a warp holds two columns' worth of event slots or more.
 NARROW_COLUMNS = 16
-# Shared memory that a block gets on every architecture from sm_80 on without losing the other
-# block of its multiprocessor.
+# A block may ask for so much on every architecture from sm_80 on, of which the least lend 99 KiB.
 RESIDENT_BYTES = 96 * 1024
 _RESIDENT_THREADS = 256
 

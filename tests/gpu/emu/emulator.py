@@ -21,6 +21,9 @@ from spikefuse.kernels.gpu import sources
 
 from .build import build
 
+# TSan keeps a history for every fibre: hundreds of megabytes in a runner. A check uses three.
+_MOST_THREAD_RUNNERS = 3
+
 _READ_ONLY, _WRITTEN, _SCALAR, _NULL = range(4)
 
 
@@ -137,9 +140,8 @@ class Emulator:
         """The family's runner, started if it is not running."""
         if family not in self._processes:
             if self.sanitizer == "thread":
-                # TSan keeps a history for every fibre: hundreds of megabytes in a runner.
-                for other in list(self._processes):
-                    self._end(other)
+                for oldest in list(self._processes)[: 1 - _MOST_THREAD_RUNNERS]:
+                    self._end(oldest)
             command = [str(build(family, self.sanitizer, self.folder))]
             if self.sanitizer == "thread" and shutil.which("setarch"):
                 command = ["setarch", "-R", *command]  # TSan knows no addresses at random
@@ -156,7 +158,7 @@ class Emulator:
 
     def _options(self, family: str) -> dict[str, str]:
         """What the sanitizers are told."""
-        thread = "halt_on_error=1:exitcode=66:atexit_sleep_ms=0:history_size=1"
+        thread = "halt_on_error=1:exitcode=66:atexit_sleep_ms=0:history_size=0"
         if self.schedule[2]:
             text = (self.folder / f"{family}.cu").read_text(encoding="utf-8")
             names = set(re.findall(r"__shared__ [\w ]+?(\w+)(?:\[|;)", text))

@@ -363,7 +363,7 @@ int emu_run(const EmuLaunch* launch, void (*call)(void*), void* context) {
 #if defined(EMU_THREAD)
   // A fibre of two blocks carries an order between them: more of them, drawn anew, keep that rare.
   // Each costs TSan some hundred kilobytes.
-  const size_t most = std::max<size_t>(n_threads, 1024);
+  const size_t most = std::max<size_t>(n_threads, 512);
   n_fibers = std::min<size_t>(most, n_threads * std::min<uint64_t>(4, n_blocks));
   if (!main_fiber.thread_handle) main_fiber.thread_handle = __tsan_get_current_fiber();
 #endif
