@@ -205,14 +205,33 @@ def profiles(
 
 
 @app.command()
-def doctor(json_path: JsonOption = None) -> None:
+def doctor(
+    json_path: JsonOption = None,
+    gpu: Annotated[
+        bool, typer.Option("--gpu", help="Check every CUDA kernel on this GPU, and time it.")
+    ] = False,
+) -> None:
     """Say what is installed, what is not, and where data and caches are looked for."""
+    if gpu:
+        _examine_gpu(json_path)
+        return
     from experiments.doctor import diagnose, render_diagnosis
 
     diagnosis = diagnose()
     render_diagnosis(diagnosis, Console())
     if json_path is not None:
         _write_json(json_path, diagnosis)
+
+
+def _examine_gpu(json_path: Path | None) -> None:
+    """Parity and times on a GPU; exit code 1 where there is none or a kernel is wrong."""
+    from experiments.doctor_gpu import examine_gpu
+
+    found = examine_gpu(Console())
+    if found is not None and json_path is not None:
+        _write_json(json_path, found)
+    if found is None or not found["healthy"]:
+        sys.exit(1)
 
 
 def main() -> None:

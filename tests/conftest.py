@@ -13,6 +13,14 @@ import pytest
 from spikefuse.events import EVENT_DTYPE, EventStream
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--require-gpu",
+        action="store_true",
+        help="tests that need a GPU fail where there is none, instead of being skipped",
+    )
+
+
 def _find_data_root() -> tuple[Path | None, str]:
     """The folder of real recordings, or None with the reason that a skipped test prints."""
     named = os.environ.get("SPIKEFUSE_DATA")

@@ -31,6 +31,10 @@ OnlyOption = Annotated[
     str, typer.Option("--only", help="Only rows whose name this regular expression finds.")
 ]
 JsonOption = Annotated[Path | None, typer.Option("--json", help="Also write all samples here.")]
+CalibrateOption = Annotated[
+    bool,
+    typer.Option("--calibrate", help="Only measure on this GPU from where on dense products win."),
+]
 DataOption = Annotated[
     Path | None,
     typer.Option("--data-root", help="Real recordings, for rows of training and loading."),
@@ -64,7 +68,30 @@ def _add(group: str, what: str) -> None:
 
 
 for _group, _what in _GROUPS.items():
-    _add(_group, _what)
+    if _group != "kernels":
+        _add(_group, _what)
+
+
+@bench.command(help=_GROUPS["kernels"])
+def kernels(
+    peers: PeersOption = False,
+    quick: QuickOption = False,
+    rounds: RoundsOption = 9,
+    only: OnlyOption = "",
+    json_path: JsonOption = None,
+    data_root: DataOption = None,
+    calibrate: CalibrateOption = False,
+) -> None:
+    """Kernels on the host, or the thresholds of a GPU."""
+    if not calibrate:
+        _run("kernels", peers, quick, rounds, only, json_path, data_root)
+        return
+    from experiments.files import write_text
+    from experiments.gpu_thresholds import calibrate as measure
+
+    found = measure(Console())
+    if json_path is not None:
+        write_text(json_path, json.dumps(found, indent=1, allow_nan=False) + "\n")
 
 
 @bench.command()

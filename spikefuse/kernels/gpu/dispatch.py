@@ -2,7 +2,7 @@
 
 A dense input does not say how full it is, and asking would make the host wait for the device: it
 is multiplied dense. Events know their number. The thresholds belong to a device and are measured
-by ``spikefuse bench calibrate``; without a measurement a careful estimate stands in.
+by ``spikefuse bench kernels --calibrate``; without a measurement a careful estimate stands in.
 """
 
 from __future__ import annotations
