@@ -59,7 +59,7 @@ def energy_of(row: Row, family: str, profile: str = CHOSEN_BY) -> float | None:
 
 
 def latency_of(row: Row, split: str) -> float | None:
-    """Shortest delay behind the event after which answers reach the wanted d'; None if none does."""
+    """Shortest delay behind the event after which answers reach d' = 1; None if none does."""
     for delay, reached in zip(DELAYS_MS, row[split]["d_prime_after"], strict=True):
         if reached >= WANTED_D_PRIME:
             return float(delay)

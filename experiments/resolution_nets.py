@@ -249,21 +249,22 @@ def at_events_of(net: StepNet, samples: Samples, at: slice) -> OpCounts:
     :math:`v \leftarrow v\, e^{-\Delta t / \tau}` may wait for the next input: the spikes are the
     same. Such an update reads and writes the time of the last one beside the membrane.
     """
-    reached: list[int] = []
+    currents: list[Tensor] = []
     handle = net.fusion.hidden.register_forward_pre_hook(  # type: ignore[union-attr]
-        lambda _, args: reached.append(int(args[0].count_nonzero()))
+        lambda _, args: currents.append(args[0])
     )
     try:
         counts = counts_of(net, samples, at)
     finally:
         handle.remove()
+    reached = int(currents[0].count_nonzero())
     hidden = "fusion.hidden"
     path = replace(
         counts.by_path[hidden],
-        neuron_updates_active=reached[0],
+        neuron_updates_active=reached,
         neuron_updates_idle=0,
-        state_reads=2 * reached[0],
-        state_writes=2 * reached[0],
+        state_reads=2 * reached,
+        state_writes=2 * reached,
         state_words=2 * net.candidate.width,
     ).with_bytes()
     return OpCounts({**counts.by_path, hidden: path}, counts.n_samples)

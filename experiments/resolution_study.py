@@ -1,9 +1,9 @@
 """Smallest energy and latency with d' >= 1 against the temporal resolution that the answer needs.
 
 ``spikefuse study resolution --json FILE --document docs/resolution.md`` (or ``python -m
-experiments.resolution_study``) trains small nets of every family on S1 and S2, each at six required
-resolutions, and appends a line for each to FILE; what is there already is not repeated. ``--stored``
-trains nothing and writes tables and figure from the files.
+experiments.resolution_study``) trains small nets of every family on S1 and S2, each at six
+required resolutions, and appends a line for each to FILE; what is there already is not repeated.
+``--stored`` trains nothing and writes tables and figure from the files.
 """
 
 from __future__ import annotations
@@ -262,6 +262,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         write_tables(given.document, found)
     if given.figures is not None:
         from analysis.headline_figure import draw_headline
+
         from experiments.resolution_report import curves
 
         draw_headline(curves(rows), given.figures)
