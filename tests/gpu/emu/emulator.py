@@ -21,8 +21,8 @@ from spikefuse.kernels.gpu import sources
 
 from .build import build
 
-# TSan keeps a history for every fibre: hundreds of megabytes in a runner. A check uses three.
-_MOST_THREAD_RUNNERS = 3
+# TSan keeps a history for every fibre: hundreds of megabytes in a runner. A check uses four.
+_MOST_THREAD_RUNNERS = 4
 
 _READ_ONLY, _WRITTEN, _SCALAR, _NULL = range(4)
 
