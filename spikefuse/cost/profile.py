@@ -7,6 +7,7 @@ import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
@@ -187,8 +188,14 @@ def load_profile(name_or_path: str | Path, allow_recall: bool = False) -> Hardwa
         return _parse(text, str(path), allow_recall)
     name = str(name_or_path)
     _check_name("profile", name, list_profiles())
-    shipped = resources.files("spikefuse.cost") / "hardware" / f"{name}.toml"
-    return _parse(shipped.read_text(encoding="utf-8"), f"{name}.toml", allow_recall)
+    return _shipped(name, allow_recall)
+
+
+@cache
+def _shipped(name: str, allow_recall: bool) -> HardwareProfile:
+    """A shipped profile, parsed once: a run asks for the same few thousands of times."""
+    file = resources.files("spikefuse.cost") / "hardware" / f"{name}.toml"
+    return _parse(file.read_text(encoding="utf-8"), f"{name}.toml", allow_recall)
 
 
 def _is_file(name_or_path: str | Path) -> bool:
@@ -207,10 +214,15 @@ def _check_name(what: str, name: str, known: list[str]) -> None:
 
 def list_profiles() -> list[str]:
     """Names of the shipped profiles, sensors included."""
+    return list(_names())
+
+
+@cache
+def _names() -> tuple[str, ...]:
+    """Names of the files, which do not change while a program runs."""
     folder = resources.files("spikefuse.cost") / "hardware"
-    return sorted(
-        item.name.removesuffix(".toml") for item in folder.iterdir() if item.name.endswith(".toml")
-    )
+    names = (item.name for item in folder.iterdir())
+    return tuple(sorted(n.removesuffix(".toml") for n in names if n.endswith(".toml")))
 
 
 def _parse(text: str, where: str, allow_recall: bool) -> HardwareProfile:
