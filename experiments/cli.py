@@ -15,6 +15,7 @@ from rich.console import Console
 from experiments.bench.commands import bench
 from experiments.count_command import count
 from experiments.set_commands import data
+from experiments.study_commands import study
 from spikefuse.errors import ConfigError, SpikefuseError
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ app = typer.Typer(
 )
 app.add_typer(bench)
 app.add_typer(data)
+app.add_typer(study)
 app.command()(count)
 
 ConfigOption = Annotated[

@@ -201,15 +201,16 @@ def delta_counts_of(net: StepNet, samples: Samples, at: slice) -> OpCounts:
     ``KERNEL`` columns that see it; units of these columns whose value is no longer that of an
     empty window change the sum over time. Every input is compared once a frame.
     """
-    inputs = net.read(samples, at)
-    frames = torch.cat([inputs[name] for name in net.modalities], 2)  # type: ignore[list-item]
+    inputs = samples.binned(at, net.candidate.step_ms)
+    frames = torch.cat([inputs[name] for name in net.modalities], 2)
     n, width = frames.shape[1], net.candidate.width
     filled = frames.ne(0)
     reach = [KERNEL if f + KERNEL <= len(frames) else len(frames) - f for f in range(len(frames))]
     columns = torch.tensor(reach, dtype=torch.int64).view(-1, 1)
     macs = int((filled.sum(2) * columns).sum()) * width
     sums = int((filled.any(2) * columns).sum()) * width
-    rest = torch.relu(net.conv.bias)
+    bias = net.conv.bias
+    rest = torch.relu(torch.zeros(width) if bias is None else bias)
     changed = int(net.features(inputs).ne(rest).sum())
     weights = net.conv.weight.numel()
     product = PathCounts(

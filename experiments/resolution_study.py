@@ -1,14 +1,13 @@
 """Smallest energy and latency with d' >= 1 against the temporal resolution that the answer needs.
 
-``spikefuse study resolution --json FILE --document docs/resolution.md`` (or ``python -m
-experiments.resolution_study``) trains small nets of every family on S1 and S2, each at six
-required resolutions, and appends a line for each to FILE; what is there already is not repeated.
-``--stored`` trains nothing and writes tables and figure from the files.
+``spikefuse study resolution --json FILE --document docs/resolution.md`` trains small nets of every
+family on S1 and S2, each at six required resolutions, and appends a line for each to FILE; what is
+there already is not repeated. ``--stored`` trains nothing and writes tables and figure from the
+files.
 """
 
 from __future__ import annotations
 
-import argparse
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -31,8 +30,6 @@ from experiments.resolution_nets import (
     read_at,
 )
 from experiments.resolution_tasks import (
-    RESOLUTIONS_MS,
-    SCENES,
     TEST_SEED,
     TRAINING_SEED,
     VALIDATION_SEED,
@@ -41,7 +38,9 @@ from experiments.resolution_tasks import (
 )
 from experiments.study_runs import completed, rows_of
 from spikefuse.cost import energy
+from spikefuse.errors import DataError
 from spikefuse.opcounts import OpCounts
+from spikefuse.pages import write_tables
 from spikefuse.synapses.annealing import DELAY_UNIT_MS
 
 Row = dict[str, Any]
@@ -235,38 +234,30 @@ def stored(paths: Sequence[Path], p: ResolutionProtocol) -> list[Row]:
     return list(unique.values())
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Command line: see the module."""
-    parser = argparse.ArgumentParser(prog="spikefuse study resolution", description=__doc__)
-    parser.add_argument("--json", type=Path, nargs="+", required=True, help="rows, one a line")
-    parser.add_argument("--document", type=Path, help="page whose tables are replaced")
-    parser.add_argument("--figures", type=Path, help="folder for the figure and its data")
-    parser.add_argument("--scenes", nargs="+", default=SCENES, choices=SCENES)
-    parser.add_argument("--resolutions", nargs="+", type=int, default=RESOLUTIONS_MS)
-    parser.add_argument("--seeds", type=int, default=3, help="training seeds of what is chosen")
-    parser.add_argument("--steps", type=int, default=ResolutionProtocol.steps, help="updates")
-    parser.add_argument("--stored", action="store_true", help="train nothing")
-    given = parser.parse_args(arguments)
-    torch.set_num_threads(1)
-    p = ResolutionProtocol(steps=given.steps)
-    if not given.stored:
-        complete(p, given.json[0], given.scenes, given.resolutions, given.seeds)
-    rows = stored(given.json, p)
-    from experiments.resolution_report import tables
+def run_study(
+    p: ResolutionProtocol,
+    paths: Sequence[Path],
+    scenes: Sequence[str],
+    resolutions: Sequence[int],
+    seeds: int,
+    document: Path | None = None,
+    figures: Path | None = None,
+    train: bool = True,
+) -> None:
+    """Complete the first file, then write what all of them hold: see the module."""
+    from analysis.headline_figure import draw_headline
+    from experiments.resolution_report import curves, drawn, tables
 
+    torch.set_num_threads(1)
+    if train:
+        complete(p, paths[0], scenes, resolutions, seeds)
+    rows = stored(paths, p)
+    if not rows:
+        raise DataError(f"--json must hold rows of this protocol, got none in {list(paths)}")
     found = tables(rows)
     print("\n\n".join(found.values()))
-    if given.document is not None:
-        from spikefuse.pages import write_tables
-
-        write_tables(given.document, found)
-    if given.figures is not None:
-        from analysis.headline_figure import draw_headline
-
-        from experiments.resolution_report import curves
-
-        draw_headline(curves(rows), given.figures)
-
-
-if __name__ == "__main__":
-    main()
+    if document is not None:
+        write_tables(document, found)
+    if figures is not None:
+        for path in draw_headline(drawn(curves(rows)), figures):
+            print(f"figure: {path}")

@@ -236,8 +236,9 @@ class ResolutionTask:
 
     def _last_event_ms(self, drawn: Drawn) -> Int64Array:
         if self.name == "s2":
-            return drawn.latent["audio"]
-        return np.maximum(drawn.latent["vision"], drawn.latent["audio"])
+            return np.asarray(drawn.latent["audio"], np.int64)
+        later: Int64Array = np.maximum(drawn.latent["vision"], drawn.latent["audio"])
+        return later
 
     @cached_property
     def period_ms(self) -> int:
