@@ -21,50 +21,18 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from spikefuse.kernels.cpu import vectors
 from spikefuse.kernels.cpu.layout import Floats, Ints
 from spikefuse.kernels.cpu.layout import scatter_events as scatter_events
 from spikefuse.kernels.cpu.layout import silent_cells as silent_cells
 from spikefuse.kernels.cpu.layout import transpose_events as transpose_events
 from spikefuse.kernels.cpu.masks import count_spikes as count_spikes
 from spikefuse.kernels.cpu.masks import list_spikes as list_spikes
-
-LANES = 16
-_F32, _I16, _I32, _I64 = ir.FloatType(), ir.IntType(16), ir.IntType(32), ir.IntType(64)
-_VF = ir.VectorType(_F32, LANES)
-_ZEROS = ir.Constant(_VF, None)
-_ONES = ir.Constant(_VF, [1.0] * LANES)
+from spikefuse.kernels.cpu.vectors import I16, I32, I64, LANES, ONES, ZEROS
 
 _cached = njit(nogil=True, cache=True, error_model="numpy", boundscheck=False)
 # Left to LLVM, a call per row and tile costs as much as the row: its arrays go over the stack.
 _inlined = njit(nogil=True, error_model="numpy", boundscheck=False, inline="always")
-
-
-def _data(context: Any, builder: Any, array_type: Any, array: Any) -> Any:
-    """Pointer to the elements of a C-contiguous array."""
-    return context.make_array(array_type)(context, builder, array).data
-
-
-def _slot(builder: Any) -> Any:
-    """A vector on the stack, which the optimiser turns into a register."""
-    return cgutils.alloca_once(builder, _VF)  # type: ignore[no-untyped-call]
-
-
-def _load(builder: Any, base: Any, offset: Any, q: int) -> Any:
-    """The q-th 16 floats after ``base[offset]``; only float alignment is assumed."""
-    at = builder.gep(base, [builder.add(offset, _I64(LANES * q))])
-    return builder.load(builder.bitcast(at, _VF.as_pointer()), align=4)
-
-
-def _store(builder: Any, vector: Any, base: Any, offset: Any, q: int) -> None:
-    """Write the q-th 16 floats after ``base[offset]``."""
-    at = builder.gep(base, [builder.add(offset, _I64(LANES * q))])
-    builder.store(vector, builder.bitcast(at, _VF.as_pointer()), align=4)
-
-
-def _splat(builder: Any, scalar: Any) -> Any:
-    """Sixteen copies of a float."""
-    one = builder.insert_element(ir.Constant(_VF, ir.Undefined), scalar, _I32(0))
-    return builder.shuffle_vector(one, one, ir.Constant(ir.VectorType(_I32, LANES), [0] * LANES))
 
 
 def _gather_sum(
@@ -91,26 +59,26 @@ def _gather_sum(
     signature = types.void(out, size, table, size, size, index, value, size, size, width)
 
     def codegen(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
-        to = _data(context, builder, out, args[0])
-        rows = _data(context, builder, table, args[2])
-        picks = _data(context, builder, index, args[5])
-        sums = [_slot(builder) for _ in range(n_vectors)]
+        to = vectors.data(context, builder, out, args[0])
+        rows = vectors.data(context, builder, table, args[2])
+        picks = vectors.data(context, builder, index, args[5])
+        sums = [vectors.slot(builder) for _ in range(n_vectors)]
         for slot in sums:
-            builder.store(_ZEROS, slot)
-        with cgutils.for_range_slice(builder, args[7], args[8], _I64(1), _I64) as (e, _):
-            pick = builder.sext(builder.load(builder.gep(picks, [e])), _I64)
+            builder.store(ZEROS, slot)
+        with cgutils.for_range_slice(builder, args[7], args[8], I64(1), I64) as (e, _):
+            pick = builder.sext(builder.load(builder.gep(picks, [e])), I64)
             row = builder.add(args[3], builder.mul(pick, args[4]))
             scale = None
             if value != types.none:
-                scales = _data(context, builder, value, args[6])
-                scale = _splat(builder, builder.load(builder.gep(scales, [e])))
+                scales = vectors.data(context, builder, value, args[6])
+                scale = vectors.splat(builder, builder.load(builder.gep(scales, [e])))
             for q, slot in enumerate(sums):
-                term = _load(builder, rows, row, q)
+                term = vectors.load(builder, rows, row, q)
                 if scale is not None:
                     term = builder.fmul(scale, term)
                 builder.store(builder.fadd(builder.load(slot), term), slot)
         for q, slot in enumerate(sums):
-            _store(builder, builder.load(slot), to, args[1], q)
+            vectors.store(builder, builder.load(slot), to, args[1], q)
         return context.get_dummy_value()
 
     return signature, codegen
@@ -141,24 +109,25 @@ def _fire(
     )
 
     def codegen(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
-        membrane = _data(context, builder, v, args[0])
-        x = _data(context, builder, current, args[2])
-        decay = _data(context, builder, beta, args[3])
-        level = _data(context, builder, threshold, args[4])
-        words = _data(context, builder, mask, args[7])
+        membrane = vectors.data(context, builder, v, args[0])
+        x = vectors.data(context, builder, current, args[2])
+        decay = vectors.data(context, builder, beta, args[3])
+        level = vectors.data(context, builder, threshold, args[4])
+        words = vectors.data(context, builder, mask, args[7])
         for q in range(n_vectors):
-            theta = _load(builder, level, args[5], q)
+            theta = vectors.load(builder, level, args[5], q)
             h = builder.fmul(
-                _load(builder, decay, args[5], q), _load(builder, membrane, args[1], q)
+                vectors.load(builder, decay, args[5], q),
+                vectors.load(builder, membrane, args[1], q),
             )
-            h = builder.fadd(h, _load(builder, x, _I64(0), q))
-            hit = builder.fcmp_ordered(">", builder.fsub(h, theta), _ZEROS)
-            s = builder.select(hit, _ONES, _ZEROS)
+            h = builder.fadd(h, vectors.load(builder, x, I64(0), q))
+            hit = builder.fcmp_ordered(">", builder.fsub(h, theta), ZEROS)
+            s = builder.select(hit, ONES, ZEROS)
             lowered = builder.fsub(h, builder.fmul(theta, s))
-            zeroed = builder.fmul(h, builder.fsub(_ONES, s))
-            _store(builder, builder.select(args[6], lowered, zeroed), membrane, args[1], q)
-            word = builder.gep(words, [builder.add(args[8], _I64(q))])
-            builder.store(builder.bitcast(hit, _I16), word)
+            zeroed = builder.fmul(h, builder.fsub(ONES, s))
+            vectors.store(builder, builder.select(args[6], lowered, zeroed), membrane, args[1], q)
+            word = builder.gep(words, [builder.add(args[8], I64(q))])
+            builder.store(builder.bitcast(hit, I16), word)
         return context.get_dummy_value()
 
     return signature, codegen
@@ -170,15 +139,20 @@ def _dot_blocks(_typing: Any, a: Any, i: Any, b: Any, j: Any, n_blocks: Any) -> 
     signature = types.float32(a, size, b, size, size)
 
     def codegen(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
-        left, right = _data(context, builder, a, args[0]), _data(context, builder, b, args[2])
-        sums = [_slot(builder) for _ in range(4)]
+        left, right = (
+            vectors.data(context, builder, a, args[0]),
+            vectors.data(context, builder, b, args[2]),
+        )
+        sums = [vectors.slot(builder) for _ in range(4)]
         for slot in sums:
-            builder.store(_ZEROS, slot)
+            builder.store(ZEROS, slot)
         with cgutils.for_range(builder, args[4]) as loop:
-            step = builder.mul(loop.index, _I64(4 * LANES))
+            step = builder.mul(loop.index, I64(4 * LANES))
             x, y = builder.add(args[1], step), builder.add(args[3], step)
             for q, slot in enumerate(sums):
-                term = builder.fmul(_load(builder, left, x, q), _load(builder, right, y, q))
+                term = builder.fmul(
+                    vectors.load(builder, left, x, q), vectors.load(builder, right, y, q)
+                )
                 builder.store(builder.fadd(builder.load(slot), term), slot)
         total = builder.load(sums[0])
         for slot in sums[1:]:
@@ -187,11 +161,11 @@ def _dot_blocks(_typing: Any, a: Any, i: Any, b: Any, j: Any, n_blocks: Any) -> 
         while half:
             order = [(lane + half) % LANES for lane in range(LANES)]
             turned = builder.shuffle_vector(
-                total, total, ir.Constant(ir.VectorType(_I32, LANES), order)
+                total, total, ir.Constant(ir.VectorType(I32, LANES), order)
             )
             total = builder.fadd(total, turned)
             half //= 2
-        return builder.extract_element(total, _I32(0))
+        return builder.extract_element(total, I32(0))
 
     return signature, codegen
 
