@@ -15,6 +15,8 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 PACKAGES = ["analysis", "experiments", "sensors", "spikefuse"]
 NUMBA_FOLDERS = ("spikefuse/kernels/cpu/", "sensors/_numba/")
 CUPY_FOLDERS = ("spikefuse/kernels/gpu/",)
+# Commands about GPUs; nothing else imports them but inside a function.
+GPU_COMMANDS = ("experiments/gpu_", "experiments/doctor_gpu")
 # Absolute ones only: neither a folder of that name in a relative path nor one in a URL.
 MACHINE_PATH = re.compile(r"(?<![\w.}>])/(?:work|root|home)/[\w.]")
 TEXT_SUFFIXES = {".py", ".toml", ".md", ".cff", ".j2", ".cu", ".cuh", ".txt", ".yml", ""}
@@ -126,7 +128,7 @@ def test_accelerated_modules_are_imported_inside_functions_only(folder: str) -> 
     eager = [
         path
         for path, source in modules()
-        if not path.startswith(folder)
+        if not path.startswith((folder, *GPU_COMMANDS))
         for name, lazy in imports(source)
         if not lazy and (name == dotted or name.startswith(dotted + "."))
     ]

@@ -7,6 +7,7 @@ from rich.console import Console
 
 from experiments.doctor import diagnose, render_diagnosis
 from spikefuse.kernels import registry
+from spikefuse.kernels.gpu import requirements
 
 
 def test_every_operation_is_listed_with_the_state_of_every_backend() -> None:
@@ -23,16 +24,18 @@ def test_every_operation_is_listed_with_the_state_of_every_backend() -> None:
     assert backends["lif_scan"] == {
         "reference": "on",
         "numba": "on",
-        "cuda": "no cuda kernel of lif_scan",
+        "cuda": requirements.missing() or "on",
     }
+    assert backends["fused_layer"]["cuda"] == "no cuda kernel of fused_layer"
 
 
 def test_the_reason_is_printed_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, "_missing", lambda package: f"{package} is not installed")
+    monkeypatch.setattr(requirements, "missing", lambda: "cupy is not installed")
     console = Console(file=StringIO(), width=40)
     render_diagnosis(diagnose(), console)
     lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
     assert (
         "  recurrent_lif_scan: reference on; numba numba is not installed; "
-        "cuda no cuda kernel of recurrent_lif_scan"
+        "cuda cupy is not installed"
     ) in lines
