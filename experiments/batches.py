@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -42,15 +42,20 @@ def batches(
         if augmentation is not None:
             if rng is None:
                 raise ValueError("rng must be given with augmentation, got None")
-            samples = [
-                MultiStream(
-                    {name: augment(s, augmentation, rng) for name, s in sample.streams.items()},
-                    sample.label,
-                    sample.provenance,
-                )
-                for sample in samples
-            ]
+            samples = [_augmented(sample, augmentation, rng) for sample in samples]
         yield Batch(samples, torch.tensor([sample.label for sample in samples]))
+
+
+def _augmented(
+    sample: MultiStream, augmentation: AugmentConfig, rng: np.random.Generator
+) -> MultiStream:
+    """A sample with every stream changed; stretched events are recorded ones wherever they lie."""
+    streams = {name: augment(s, augmentation, rng) for name, s in sample.streams.items()}
+    recorded = sample.recorded_us
+    if recorded is not None:
+        last = (int(s.events["t"][-1]) + 1 for s in streams.values() if len(s))
+        recorded = max([recorded, *last])
+    return replace(sample, streams=streams, recorded_us=recorded)
 
 
 def spiking_inputs(

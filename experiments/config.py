@@ -154,6 +154,15 @@ class TrainConfig:
 
     ``aware_epochs`` trains a copy of each model on behind the rounding to 8 bits, at 0.3 times the
     learning rate; profiles that price whole numbers then price that copy.
+
+    ``schedule`` is half a cosine over the epochs, or constant, after ``warmup_epochs`` of linear
+    rise. Gradients longer than ``clip_norm`` are scaled down to it (0: never). Training ends after
+    ``patience_epochs`` without a better epoch on validation (0: never early).
+
+    ``mask_padding`` takes a spiking model's evidence from recorded time alone: steps after the end
+    of the longest recording of a sample do not count. ``checkpoint_steps`` keeps activations of so
+    many steps at a time and computes them again for the gradient; ``tbptt_steps`` cuts the gradient
+    between chunks of so many (0: neither). ``tensorboard`` also logs for TensorBoard.
     """
 
     epochs: int = 20
@@ -174,6 +183,14 @@ class TrainConfig:
     activity_target: float = 0.0
     activity_prunes: bool = True
     aware_epochs: int = 0
+    schedule: Literal["cosine", "constant"] = "cosine"
+    warmup_epochs: float = 0.0
+    clip_norm: float = 1.0
+    patience_epochs: int = 0
+    mask_padding: bool = False
+    checkpoint_steps: int = 0
+    tbptt_steps: int = 0
+    tensorboard: bool = False
     threads: int = 2
 
 

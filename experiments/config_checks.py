@@ -19,7 +19,15 @@ _WEIGHTS = (
     "balance_strength",
     "activity_weight",
     "activity_target",
+    "warmup_epochs",
+    "clip_norm",
 )
+_WHY_NOT = {
+    "patience_epochs": "the last epoch is kept then, however good an early one was",
+    "checkpoint_steps": "operations are counted over the whole sample",
+    "tbptt_steps": "operations are counted over the whole sample",
+}
+_COUNTS = ("aware_epochs", "patience_epochs", "checkpoint_steps", "tbptt_steps")
 
 
 def check_values(config: Config) -> None:
@@ -46,8 +54,10 @@ def check_values(config: Config) -> None:
             raise ConfigError(
                 f"train.{name} must be >= 0 and finite, got {getattr(config.train, name)}"
             )
-    if config.train.aware_epochs < 0:
-        raise ConfigError(f"train.aware_epochs must be >= 0, got {config.train.aware_epochs}")
+    for name in _COUNTS:
+        if getattr(config.train, name) < 0:
+            raise ConfigError(f"train.{name} must be >= 0, got {getattr(config.train, name)}")
+    _check_activity(config)
     if not 0 <= config.train.modality_dropout <= 1:
         raise ConfigError(
             f"train.modality_dropout must lie in [0, 1], got {config.train.modality_dropout}"
@@ -79,6 +89,22 @@ def check_values(config: Config) -> None:
         )
     _check_sets(config)
     _check_modalities(config)
+
+
+def _check_activity(config: Config) -> None:
+    """What a price of operations excludes, and chunks that fit into each other."""
+    train = config.train
+    for name in ("patience_epochs", "checkpoint_steps", "tbptt_steps"):
+        if train.activity_weight > 0 and getattr(train, name):
+            raise ConfigError(
+                f"train.{name} must be 0 with train.activity_weight {train.activity_weight:g}, got "
+                f"{getattr(train, name)}: {_WHY_NOT[name]}"
+            )
+    if train.checkpoint_steps and train.tbptt_steps % train.checkpoint_steps:
+        raise ConfigError(
+            "train.tbptt_steps must be a multiple of train.checkpoint_steps "
+            f"{train.checkpoint_steps}, got {train.tbptt_steps}"
+        )
 
 
 def _check_sets(config: Config) -> None:

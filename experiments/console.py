@@ -67,5 +67,5 @@ class ConsoleReporter:
             self._line(f"  {self._text}: {done}/{total} {text}")
 
     def _line(self, text: str) -> None:
-        self.console.print(text, markup=False, highlight=False)
+        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
         sys.stdout.flush()

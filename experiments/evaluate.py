@@ -138,7 +138,7 @@ def answers_of(learner: Learner, data: PairedData, config: Config) -> AtPrecisio
         counter = Counter(learner.model, batch_dim=1 if learner.spiking else 0)
         with torch.no_grad(), counter:
             output = learner.model(learner.inputs(batch.samples))
-        answers.append(learner.final_scores(output).argmax(1))
+        answers.append(learner.final_scores(output, batch.samples).argmax(1))
         frontends = _count_frontends(learner, batch, config, data.hearing)
         counted.append(counter.counts(len(batch.samples)) + frontends)
     return AtPrecision(torch.cat(answers).numpy(), OpCounts.concat(counted))

@@ -16,7 +16,13 @@ from experiments.pretrained import load_encoders
 from spikefuse.baselines import DENSE_TWINS, DenseFusion
 from spikefuse.encoders.spec import ModalitySpec
 from spikefuse.events import MultiStream
-from spikefuse.models import FusionSNN, ModelSpec, running_mean
+from spikefuse.models import (
+    FusionOutput,
+    FusionSNN,
+    ModelSpec,
+    forward_in_chunks,
+    running_mean,
+)
 from spikefuse.models.fixed_point import AwareSNN
 from spikefuse.spikes import SpikeBatch
 
@@ -33,11 +39,15 @@ class TrainingScores:
         Class scores after the whole sample, and after a window.
     encoded : mapping of modality to Tensor[T, B, n]
         Spikes of the encoders; empty of a dense model, or one without encoders.
+    spikes_per_neuron : float, optional
+        Spikes of a neuron per sample, mean over the encoders and the fused layer; None of a dense
+        model.
     """
 
     final: Tensor
     early: Tensor
     encoded: Mapping[str, Tensor]
+    spikes_per_neuron: float | None = None
 
 
 @dataclass(frozen=True)
@@ -53,6 +63,10 @@ class Learner:
     dt_ms, duration_ms : float
     frame_ms : dict
         Frame length per modality (dense only).
+    mask_padding : bool
+        Whether the evidence of a spiking model is taken from recorded time alone.
+    checkpoint_steps, tbptt_steps : int
+        Chunks of a spiking model's training pass: see `forward_in_chunks`.
     """
 
     name: str
@@ -61,6 +75,9 @@ class Learner:
     dt_ms: float
     duration_ms: float
     frame_ms: dict[str, float]
+    mask_padding: bool = False
+    checkpoint_steps: int = 0
+    tbptt_steps: int = 0
 
     @property
     def spiking(self) -> bool:
@@ -94,12 +111,30 @@ class Learner:
         """
         seen_ms = float(rng.choice(windows_ms)) if windows_ms else self.duration_ms
         if self.spiking:
-            out = self.model(self.events(samples))
-            evidence = running_mean(out.scores)
-            return TrainingScores(evidence[-1], evidence[self._step_before(seen_ms)], out.encoded)
+            # States in whole numbers carry no gradient: nothing is recomputed for one.
+            every = 0 if isinstance(self.model, AwareSNN) else self.checkpoint_steps
+            out = forward_in_chunks(self.model, self.events(samples), every, self.tbptt_steps)
+            evidence = running_mean(out.scores, self._recorded_steps(samples))
+            early = evidence[self._step_before(seen_ms)]
+            return TrainingScores(evidence[-1], early, out.encoded, self._activity(out))
         frames = self.frames(samples)
         final = self.model(frames)
         return TrainingScores(final, self._dense().anytime(frames, [seen_ms])[0], {})
+
+    def _recorded_steps(self, samples: list[MultiStream]) -> Tensor | None:
+        """Steps of each sample before its padding, a part of one counted; None: all of them."""
+        if not self.mask_padding:
+            return None
+        step_us = round(self.dt_ms * 1e3)
+        last = [self.n_steps * step_us if s.recorded_us is None else s.recorded_us for s in samples]
+        return torch.tensor([min(max(-(-us // step_us), 1), self.n_steps) for us in last])
+
+    def _activity(self, out: FusionOutput) -> float:
+        """Spikes of a neuron per sample; those of the encoders are the hidden ones of some."""
+        own = [out.hidden] if cast(FusionSNN, self.model).spec.operator.spiking else []
+        layers = [*out.encoded.values(), *own]
+        spikes = sum(int(torch.count_nonzero(x)) for x in layers)
+        return spikes / max(sum(x.shape[1] * x.shape[2] for x in layers), 1)
 
     def _dense(self) -> DenseFusion:
         """The model, which is a dense one."""
@@ -115,14 +150,17 @@ class Learner:
         For evaluation: a spiking model runs on its inference path, without a gradient.
         """
         if isinstance(self.model, FusionSNN | AwareSNN):
-            evidence = running_mean(self.model.infer(self.events(samples)).scores)
+            scores = self.model.infer(self.events(samples)).scores
+            evidence = running_mean(scores, self._recorded_steps(samples))
             return evidence[[self._step_before(t) for t in times_ms]]
         return self._dense().anytime(self.frames(samples), times_ms)
 
-    def final_scores(self, output: Any) -> Tensor:
-        """Class scores [B, C] after the whole sample, from what the model put out."""
-        scores: Tensor = running_mean(output.scores)[-1] if self.spiking else output
-        return scores
+    def final_scores(self, output: Any, samples: list[MultiStream]) -> Tensor:
+        """Class scores [B, C] after the whole sample, from what the model put out for it."""
+        if not self.spiking:
+            dense: Tensor = output
+            return dense
+        return running_mean(output.scores, self._recorded_steps(samples))[-1]
 
     def anytime_ms(self, windows_ms: tuple[float, ...]) -> list[float]:
         """Times at which the model can answer: every step, or every window and the end."""
@@ -168,4 +206,15 @@ def build_learner(
     else:
         model = FusionSNN(spec)
         load_encoders(model, config, seed)
-    return Learner(name, model, modalities, config.data.dt_ms, config.data.duration_ms, frame_ms)
+    train = config.train
+    return Learner(
+        name,
+        model,
+        modalities,
+        config.data.dt_ms,
+        config.data.duration_ms,
+        frame_ms,
+        train.mask_padding,
+        train.checkpoint_steps,
+        train.tbptt_steps,
+    )

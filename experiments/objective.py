@@ -106,6 +106,8 @@ class Objective(nn.Module):
         measuring = measured(learner.model, s.activity_prunes) if counts else nullcontext()
         with measuring as activity:
             out = learner.training_scores(samples, self.windows_ms, rng)
+        if out.spikes_per_neuron is not None:
+            self._note({"train_spikes_per_neuron": out.spikes_per_neuron})
         loss = cross_entropy(out.final, batch.labels)
         loss = loss + s.window_weight * cross_entropy(out.early, batch.labels)
         rates: dict[str, float] = {}

@@ -98,7 +98,7 @@ def run_experiment(config: Config, folder: Path, reporter: Reporter) -> dict[str
 
             def on_epoch(record: dict[str, Any], total: int = epochs_of(learner, config)) -> None:
                 _write_metrics(folder, config)
-                reporter.progress(record["epoch"], total, f"val {record['val_accuracy']:.3f}")
+                reporter.progress(record["epoch"], total, epoch_line(record))
 
             train_model(learner, data, config, seed, checkpoints, on_epoch)
             checkpoints.load_best(learner.model)
@@ -197,18 +197,34 @@ def _evaluate_all(
     return result
 
 
+def epoch_line(record: Mapping[str, Any]) -> str:
+    """An epoch in a few words: accuracies, activity of a spiking model, speed."""
+    words = [
+        f"val {record['val_accuracy']:.3f}",
+        f"train {record['train_accuracy']:.3f}",
+        f"{record['events_per_s'] / 1e3:.0f} k events/s",
+    ]
+    if "train_spikes_per_neuron" in record:
+        words.insert(2, f"{record['train_spikes_per_neuron']:.2g} spikes/neuron")
+    return ", ".join(words)
+
+
 def _quiet(_: dict[str, Any]) -> None:
     """Epochs at 8 bits are in their checkpoints, not in metrics.jsonl."""
 
 
 def _write_metrics(folder: Path, config: Config) -> None:
-    """metrics.jsonl from every checkpoint's history: one line per model, seed and epoch."""
-    lines: list[str] = []
+    """metrics.jsonl and timing.jsonl from the checkpoints: a line per model, seed and epoch."""
+    metrics: list[str] = []
+    timing: list[str] = []
     for name in config.models:
         for seed in config.seeds:
             checkpoints = CheckpointFolder(folder / "checkpoints" / f"{name}-seed{seed}")
-            lines += [json.dumps(record) for record in checkpoints.load_progress().history]
-    write_text(folder / "metrics.jsonl", "\n".join(lines) + "\n")
+            progress = checkpoints.load_progress()
+            metrics += [json.dumps(record) for record in progress.history]
+            timing += [json.dumps(record) for record in progress.timing]
+    write_text(folder / "timing.jsonl", "\n".join(timing) + "\n")
+    write_text(folder / "metrics.jsonl", "\n".join(metrics) + "\n")
 
 
 def _write_predictions(

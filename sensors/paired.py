@@ -8,6 +8,7 @@ import numpy as np
 
 from sensors.clock import ClockPolicy as ClockPolicy
 from sensors.clock import on_clock as on_clock
+from sensors.clock import place
 from sensors.manifest import Pair as Pair
 from sensors.manifest import build_manifest as build_manifest
 from sensors.manifest import described
@@ -83,10 +84,12 @@ def assemble(
             + ", ".join(f"{name} {item.source}: {item.label}" for name, item in chosen.items())
         )
     provenance = {f"{name}_source": item.source for name, item in chosen.items()}
+    placed = {name: place(r.stream, name, clock, r.source) for name, r in chosen.items()}
     return MultiStream(
-        {name: on_clock(item.stream, name, clock, item.source) for name, item in chosen.items()},
+        {name: item.stream for name, item in placed.items()},
         label=labels.pop(),
         provenance=provenance,
+        recorded_us=max(item.end_us for item in placed.values()),
     )
 
 

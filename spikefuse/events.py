@@ -175,11 +175,15 @@ class MultiStream:
     label : int or None
     provenance : mapping
         Where each recording came from (file, speaker, seed); strings and numbers only.
+    recorded_us : int, optional
+        When the last sensor stopped recording; what follows is padding. None: all of it is
+        recorded.
     """
 
     streams: Mapping[str, EventStream]
     label: int | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    recorded_us: int | None = None
 
     def __post_init__(self) -> None:
         if not self.streams:

@@ -1,6 +1,7 @@
 """Models built from a frozen spec."""
 
 from spikefuse.models.assemble import start_from_unimodal as start_from_unimodal
+from spikefuse.models.chunks import forward_in_chunks as forward_in_chunks
 from spikefuse.models.fixed_point import AwareSNN as AwareSNN
 from spikefuse.models.fixed_point import fixed_point as fixed_point
 from spikefuse.models.fusion_snn import FusionEvents as FusionEvents

@@ -260,7 +260,25 @@ def _size(inputs: Mapping[str, SpikeBatch | Tensor]) -> tuple[int, int]:
     return n_steps, n_batch
 
 
-def running_mean(scores: Tensor) -> Tensor:
-    """Mean of the scores from the start up to each step, ``[T, B, C]``: the evidence so far."""
+def running_mean(scores: Tensor, n_valid: Tensor | None = None) -> Tensor:
+    """Mean of the scores from the start up to each step, ``[T, B, C]``: the evidence so far.
+
+    Parameters
+    ----------
+    scores : Tensor[T, B, C]
+    n_valid : int Tensor[B], optional
+        Steps of each sample before its padding begins, at least 1: later ones add nothing, and the
+        evidence stays as it was.
+    """
     steps = torch.arange(1, len(scores) + 1, dtype=scores.dtype)
-    return scores.cumsum(0) / steps[:, None, None]
+    if n_valid is None:
+        return scores.cumsum(0) / steps[:, None, None]
+    if n_valid.shape != scores.shape[1:2] or bool((n_valid < 1).any()):
+        raise ValueError(
+            f"n_valid must be one number >= 1 for each of {scores.shape[1]} samples, got "
+            f"{n_valid.tolist()}"
+        )
+    seen = torch.minimum(steps[:, None], n_valid.to(scores.dtype))
+    # Chosen, not multiplied: what padding holds may not even be a number.
+    counted = torch.where((steps[:, None] <= n_valid)[..., None], scores, 0.0)
+    return counted.cumsum(0) / seen[..., None]

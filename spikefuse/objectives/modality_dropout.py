@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -64,7 +65,7 @@ def without(sample: MultiStream, absent: Collection[str]) -> MultiStream:
         else stream
         for name, stream in sample.streams.items()
     }
-    return MultiStream(streams, sample.label, sample.provenance)
+    return replace(sample, streams=streams)
 
 
 def drop_modalities(
