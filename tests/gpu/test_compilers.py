@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from spikefuse.kernels.gpu import sources
+from spikefuse.kernels.gpu import launch, sources
 
 from . import toolchain
 from .toolchain import ARCHITECTURES
@@ -53,3 +53,11 @@ def test_nvcc_gives_no_warning_and_kernels_keep_their_budgets(family: str, tmp_p
         or u.shared_bytes > MAX_STATIC_SHARED_BYTES
     ]
     assert over == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_cupys_nvrtc_compiles_what_the_launcher_asks_for(architecture: int) -> None:
+    pytest.importorskip("cupy", reason="CuPy is not installed: pip install 'spikefuse[cuda13]'")
+    for family in sources.families():
+        assert launch.cubin(family, architecture).startswith(ELF)
