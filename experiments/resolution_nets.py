@@ -166,11 +166,23 @@ def steps_seen(time_ms: Tensor, step_ms: int, n_steps: int) -> Tensor:
     return (time_ms / step_ms + 1e-6).floor().long().clamp(0, n_steps)
 
 
-def read_at(net: StepNet, features: Tensor, time_ms: Tensor) -> Tensor:
-    """The answer of each sample at a time of its own, ``[B, C]``, from steps complete then."""
-    so_far = torch.cat([torch.zeros_like(features[:1]), features.cumsum(0)])
-    seen = steps_seen(time_ms, net.candidate.step_ms, len(features))
-    return net.scores(so_far[seen, torch.arange(features.shape[1])])
+def sums_until(features: Tensor) -> Tensor:
+    """Features summed up to before every step, and to the end, ``[F + 1, B, width]``."""
+    return torch.cat([torch.zeros_like(features[:1]), features.cumsum(0)])
+
+
+def read_at(net: StepNet, sums: Tensor, time_ms: Tensor) -> Tensor:
+    """The answer of each sample at a time of its own, ``[B, C]``, from steps complete then.
+
+    Parameters
+    ----------
+    net : StepNet
+    sums : Tensor
+        From `sums_until`.
+    time_ms : float Tensor[B]
+    """
+    seen = steps_seen(time_ms, net.candidate.step_ms, len(sums) - 1)
+    return net.scores(sums[seen, torch.arange(sums.shape[1])])
 
 
 @torch.no_grad()

@@ -28,6 +28,7 @@ from experiments.resolution_nets import (
     counts_of,
     delta_counts_of,
     read_at,
+    sums_until,
 )
 from experiments.resolution_tasks import (
     TEST_SEED,
@@ -108,7 +109,7 @@ def cell(p: ResolutionProtocol, key: Row) -> Row:
     started = time.process_time()
     torch.manual_seed(key["seed"])
     net = StepNet(candidate, data.task.scene.modalities, data.task.scene.n_classes)
-    _fit(p, net, data, key["seed"])
+    fit(p, net, data, key["seed"])
     net.eval()
     part = slice(0, p.n_counted)
     prices = {"clock": _prices(counts_of(net, data.test, part))}
@@ -129,7 +130,7 @@ def cell(p: ResolutionProtocol, key: Row) -> Row:
     return found | {"cpu_s": time.process_time() - started}
 
 
-def _fit(p: ResolutionProtocol, net: StepNet, data: TaskData, seed: int) -> None:
+def fit(p: ResolutionProtocol, net: StepNet, data: TaskData, seed: int) -> None:
     """Adam with one cycle; half of the loss on the last answer, half on one soon after the event.
 
     An answer is read 1 to 128 ms after the event, log-uniform, by all nets at the same times.
@@ -149,9 +150,9 @@ def _fit(p: ResolutionProtocol, net: StepNet, data: TaskData, seed: int) -> None
         at = slice(step * p.batch, (step + 1) * p.batch)
         labels = data.train.labels[at]
         soon = data.train.event_ms[at] + 128 ** torch.rand(len(labels), generator=draw)
-        features = net.features(net.read(data.train, at))
-        early = F.cross_entropy(read_at(net, features, soon), labels)
-        loss = (F.cross_entropy(net.scores(features.sum(0)), labels) + early) / 2
+        sums = sums_until(net.features(net.read(data.train, at)))
+        early = F.cross_entropy(read_at(net, sums, soon), labels)
+        loss = (F.cross_entropy(net.scores(sums[-1]), labels) + early) / 2
         optimiser.zero_grad()
         torch.autograd.backward(loss)
         nn.utils.clip_grad_norm_(net.parameters(), p.clip)
@@ -166,9 +167,9 @@ def accuracies(net: StepNet, samples: Samples) -> list[float]:
     for begin in range(0, samples.n, _CHUNK):
         at = slice(begin, begin + _CHUNK)
         labels, event_ms = samples.labels[at], samples.event_ms[at]
-        features = net.features(net.read(samples, at))
-        answers: Iterator[Tensor] = (read_at(net, features, event_ms + d) for d in DELAYS_MS)
-        for i, scores in enumerate((*answers, net.scores(features.sum(0)))):
+        sums = sums_until(net.features(net.read(samples, at)))
+        answers: Iterator[Tensor] = (read_at(net, sums, event_ms + d) for d in DELAYS_MS)
+        for i, scores in enumerate((*answers, net.scores(sums[-1]))):
             right[i] += (scores.argmax(1) == labels).sum()
     return [float(x) for x in right / samples.n]
 

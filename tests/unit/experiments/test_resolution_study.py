@@ -1,0 +1,191 @@
+"""The resolution study: its scene, its nets' counts, its choice, and a run end to end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+
+from analysis.headline_figure import draw_headline
+from experiments.resolution_choice import (
+    CHOSEN_BY,
+    DELAYS_MS,
+    PROFILES,
+    REUSES,
+    chosen,
+    latency_of,
+)
+from experiments.resolution_nets import (
+    KERNEL,
+    Candidate,
+    StepNet,
+    at_events_of,
+    counts_of,
+    delta_counts_of,
+    read_at,
+    steps_seen,
+    sums_until,
+)
+from experiments.resolution_report import curves, drawn, slope, tables
+from experiments.resolution_study import ResolutionProtocol, complete, stored
+from experiments.resolution_tasks import ApartParams, ApartScene, ResolutionTask
+
+_ALL = slice(0, 20)
+
+
+def _net(kind: str, width: int, step_ms: int, scene: str = "s1") -> tuple[StepNet, Any]:
+    task = ResolutionTask(scene, 16)
+    torch.manual_seed(0)
+    net = StepNet(Candidate(kind, width, step_ms), task.scene.modalities, task.scene.n_classes)
+    return net.eval(), task.samples(3, 20)
+
+
+def test_objects_are_exactly_apart_and_the_sound_follows_one() -> None:
+    scene = ApartScene(ApartParams(apart_ms=32, noise_hz=1e-9, jitter_ms=0.1))
+    drawn_ = scene.generate(scene.uniforms(0, range(50), scene.n_uniforms))
+    trains = drawn_.trains()
+    at = trains["vision"].argmax(1)  # [B, object]
+    gaps = np.sort((at[:, :, None] - at[:, None]) % 384, axis=2)[:, :, 1]
+    assert (gaps.min(1) == 32).all()
+    for row, label in enumerate(drawn_.labels):
+        heard = np.nonzero(trains["audio"][row].any(1))[0]
+        assert set(heard) <= {at[row, label]}
+
+
+def test_modalities_alone_say_nothing_and_ideal_beats_chance() -> None:
+    task = ResolutionTask("s2", 16)
+    assert task.samples(4, 400, observed=True).ideal > 0.9
+    assert (task.scene.batch(4, range(5)).additive == 0).all()
+
+
+def test_apart_objects_must_fit_the_period() -> None:
+    with pytest.raises(ValueError, match="apart_ms must be positive"):
+        ApartParams(apart_ms=200)
+
+
+def test_only_complete_steps_are_read() -> None:
+    times = torch.tensor([0.0, 7.9, 8.0, 23.0, 1e6])
+    assert steps_seen(times, 8, 5).tolist() == [0, 0, 1, 2, 5]
+
+
+@pytest.mark.parametrize("kind", ["cnn", "gru", "coincidence"])
+def test_an_answer_depends_on_no_later_event(kind: str) -> None:
+    net, samples = _net(kind, 4, 4)
+    inputs = {name: x.clone() for name, x in samples.binned(_ALL, 4).items()}
+    read = net.read(samples, _ALL)
+    times = torch.full((20,), 100.0)
+    with torch.no_grad():
+        before = read_at(net, sums_until(net.features(read)), times)
+        for name, train in samples.trains.items():
+            train[100:] = torch.rand(train[100:].shape).gt(0.5).to(train.dtype)
+            assert not torch.equal(samples.binned(_ALL, 4)[name], inputs[name])
+        after = read_at(net, sums_until(net.features(net.read(samples, _ALL))), times)
+    assert torch.allclose(before, after, atol=1e-6)
+
+
+def test_delta_counts_equal_a_loop_over_frames_that_adds_changes() -> None:
+    net, samples = _net("cnn", 4, 16)
+    assert net.conv.bias is not None
+    torch.nn.init.normal_(net.conv.bias)
+    frames = torch.cat(list(samples.binned(_ALL, 16).values()), 2)  # [F, B, N]
+    weight, bias = net.conv.weight.detach(), net.conv.bias.detach()
+    n_frames, n, _ = frames.shape
+    sums = bias.expand(n_frames, n, 4).clone()
+    macs = adds = 0
+    for f in range(n_frames):
+        for b in range(n):
+            (some,) = frames[f, b].nonzero(as_tuple=True)
+            for lag in range(min(KERNEL, n_frames - f)):
+                adds += 4 * (len(some) > 0)
+                for channel in some:
+                    sums[f + lag, b] += weight[:, channel, KERNEL - 1 - lag] * frames[f, b, channel]
+                    macs += 4
+    counts = delta_counts_of(net, samples, _ALL)
+    assert torch.allclose(functional.relu(sums), net.features(net.read(samples, _ALL)), atol=1e-5)
+    assert counts.by_path["conv"].effective_macs == macs
+    assert counts.by_path["conv.sum"].effective_acs == adds
+    changed = int((functional.relu(sums) - functional.relu(bias)).abs().gt(1e-6).sum())
+    assert counts.by_path["sum"].effective_acs == changed
+
+
+def test_updates_at_events_are_the_inputs_that_reach_a_neuron() -> None:
+    net, samples = _net("concat", 8, 1)
+    clock, events = counts_of(net, samples, _ALL), at_events_of(net, samples, _ALL)
+    steps = sum(x.any(2).float() for x in samples.trains.values()).gt(0).sum()
+    assert events.by_path["fusion.hidden"].neuron_updates_active == 8 * int(steps)
+    path = clock.by_path["fusion.hidden"]
+    assert path.neuron_updates_active + path.neuron_updates_idle == 8 * 320 * 20
+
+
+def test_dense_work_doubles_with_half_the_frame() -> None:
+    net, samples = _net("gru", 8, 16)
+    fine, _ = _net("gru", 8, 8)
+    ratio = counts_of(fine, samples, _ALL).by_path["recurrent"].dense_macs
+    assert ratio == 2 * counts_of(net, samples, _ALL).by_path["recurrent"].dense_macs
+
+
+def _row(kind: str, width: int, pj: float, d_prime: float, resolution: int = 16) -> dict[str, Any]:
+    price = {f"{p} {r}": [pj, pj / 2, pj * 2] for p in PROFILES for r in REUSES}
+    read = {
+        "accuracy": 0.8,
+        "d_prime": d_prime,
+        "d_prime_after": [d_prime if t >= width else 0.0 for t in DELAYS_MS],
+    }
+    return {
+        "scene": "s1",
+        "resolution_ms": resolution,
+        "seed": 0,
+        "kind": kind,
+        "width": width,
+        "step_ms": 1,
+        "energy_pj": dict.fromkeys(("clock", "events", "delta"), price),
+        "validation": read,
+        "test": read,
+        "ideal_d_prime": 2.9,
+        "cpu_s": 1.0,
+    }
+
+
+def test_the_cheapest_and_the_quickest_that_reach_d_prime_are_chosen() -> None:
+    rows = [_row("concat", 8, 50.0, 1.5), _row("concat", 4, 90.0, 1.5), _row("concat", 2, 1.0, 0.9)]
+    assert chosen(rows, "s1", 16, "snn", "energy") == Candidate("concat", 8, 1)
+    assert chosen(rows, "s1", 16, "snn", "latency") == Candidate("concat", 4, 1)
+    assert chosen(rows, "s1", 16, "cnn", "energy") is None
+    assert latency_of(rows[0], "test") == 8
+    assert latency_of(rows[2], "test") is None
+    assert rows[0]["energy_pj"]["clock"][CHOSEN_BY][0] == 50.0
+
+
+def test_slope_of_a_power_law_is_its_exponent() -> None:
+    rows = [_row("cnn", 4, 4096 / r, 2.0, r) for r in (4, 16, 64)]
+    points = curves(rows)["s1", "cnn"]
+    assert slope(points, PROFILES[0]) == pytest.approx(-1)
+
+
+def test_verdict_follows_the_numbers() -> None:
+    flat = [_row("concat", 4, 100.0, 2.0, r) for r in (4, 16, 64)]
+    rows = flat + [_row(kind, 4, 4096 / r, 2.0, r) for r in (4, 16, 64) for kind in ("cnn", "gru")]
+    said = tables(rows)["resolution verdict"]
+    assert "1. *Frame CNN and GRU grow as 1/R*: **holds**" in said
+    assert "2. *The SNN on a clock of 1 ms is flat*: **holds**" in said
+    assert "4. *The delta CNN lies between*: **does not hold**" in said  # it costs as the CNN here
+    assert "4 ms: 0.098 x frame CNN (wins)" in said
+    assert "64 ms: 1.6 x frame CNN;" in said or "64 ms: 1.6 x frame CNN." in said
+
+
+def test_a_small_study_is_resumed_and_written(tmp_path: Path) -> None:
+    p = ResolutionProtocol(steps=20, batch=4, n_validation=40, n_test=40, n_counted=20)
+    path = tmp_path / "rows.jsonl"
+    complete(p, path, ["s2"], [4], 2)
+    before = path.read_text()
+    complete(p, path, ["s2"], [4], 2)
+    assert path.read_text() == before
+    rows = stored([path], p)
+    assert {row["kind"] for row in rows} == {"concat", "coincidence", "cross_synapse", "cnn", "gru"}
+    assert set(tables(rows)) >= {"resolution energy", "resolution verdict"}
+    files = draw_headline(drawn(curves([_row("concat", 4, 9.0, 2.0, r) for r in (4, 8)])), tmp_path)
+    assert [file.suffix for file in files] == [".png", ".svg", ".csv"]
