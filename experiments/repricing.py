@@ -11,6 +11,7 @@ from analysis.records import RunRecord
 from experiments.config import Config
 from experiments.energy_comparison import compare_energy
 from experiments.evaluate import sensor_names
+from experiments.precision import AWARE, FLOAT, precision_of
 from experiments.results import ENERGY_METRICS
 from experiments.run import load_run_config
 from spikefuse.cost.energy import energy, ratio
@@ -18,7 +19,7 @@ from spikefuse.cost.stored import counts_of
 from spikefuse.errors import ConfigError
 from spikefuse.opcounts import OpCounts
 
-_FLOAT_COUNTS = "Counts are those of the float model, as stored."
+_FLOAT_COUNTS = "Counts and accuracy are those of the float model: no others are stored."
 
 
 def with_profiles(run: RunRecord, profiles: Sequence[str]) -> RunRecord:
@@ -36,13 +37,12 @@ def with_profiles(run: RunRecord, profiles: Sequence[str]) -> RunRecord:
     ranges = result.setdefault("energy_ranges", {})
     if lacking:
         config = _config_at(run, lacking)
-        counts = {name: _stored(run, name, lacking[0]) for name in models}
         for name, entry in models.items():
             for profile in lacking:
-                entry["energy"][profile] = _priced(counts[name], profile, entry, config)
+                at, counts = _stored(run, name, profile)
+                entry["energy"][profile] = _priced(counts, at, profile, entry, config)
         if {"snn", "dense"} <= set(models):
-            sensors = sensor_names(tuple(models["snn"]["modalities"]), config.cost)
-            ranges |= compare_energy(counts["snn"], counts["dense"], config, list(sensors.values()))
+            ranges |= _ranges([run], config)
     for entry in models.values():
         entry["energy"] = {profile: entry["energy"][profile] for profile in profiles}
     result["energy_ranges"] = {p: ranges[p] for p in profiles if p in ranges}
@@ -83,12 +83,7 @@ def as_one(runs: Sequence[RunRecord], pooled: Mapping[str, Any]) -> RunRecord:
         for metric in ENERGY_METRICS:
             result["ratios"][metric] = _ratios(result["models"], profiles, metric)
         if all("exact" in r.result["models"][n]["counts"] for r in runs for n in ("snn", "dense")):
-            config = _config_at(first, profiles)
-            snn, dense = (
-                OpCounts.concat(_stored(run, name, "") for run in runs) for name in ("snn", "dense")
-            )
-            sensors = sensor_names(tuple(result["models"]["snn"]["modalities"]), config.cost)
-            result["energy_ranges"] = compare_energy(snn, dense, config, list(sensors.values()))
+            result["energy_ranges"] = _ranges(runs, _config_at(first, profiles))
     return replace(first, result=result, predictions=None, answers=None)
 
 
@@ -106,19 +101,38 @@ def _config_at(run: RunRecord, profiles: Sequence[str]) -> Config:
     return replace(config, cost=replace(config.cost, profiles=tuple(profiles)))
 
 
-def _stored(run: RunRecord, model: str, profile: str) -> OpCounts:
-    """A model's counts."""
-    stored = run.result["models"][model]["counts"].get("exact")
+def _ranges(runs: Sequence[RunRecord], config: Config) -> dict[str, Any]:
+    """Energy ranges of every profile from the counts of all runs."""
+    sensors = sensor_names(tuple(runs[0].result["models"]["snn"]["modalities"]), config.cost)
+    found: dict[str, Any] = {}
+    for profile in config.cost.profiles:
+        snn, dense = (
+            OpCounts.concat(_stored(run, name, profile)[1] for run in runs)
+            for name in ("snn", "dense")
+        )
+        alone = replace(config, cost=replace(config.cost, profiles=(profile,)))
+        found |= compare_energy(snn, dense, alone, list(sensors.values()))
+    return found
+
+
+def _stored(run: RunRecord, model: str, profile: str) -> tuple[str, OpCounts]:
+    """A model's counts at the precision that a profile prices, or in float where it has none."""
+    counts = run.result["models"][model]["counts"]
+    name = precision_of(profile)[0]
+    for at in (AWARE, name) if name == "int8" else (name,):
+        if at in counts.get("exact_at", {}):
+            return at, counts_of(counts["exact_at"][at])
+    stored = counts.get("exact")
     if stored is None:
         raise ConfigError(
             f"--profile must be one of the run's, got {profile!r}: {run.path} holds no counts that "
             "another could price (evaluate it again)"
         )
-    return counts_of(stored)
+    return FLOAT, counts_of(stored)
 
 
 def _priced(
-    counts: OpCounts, profile: str, entry: Mapping[str, Any], config: Config
+    counts: OpCounts, at: str, profile: str, entry: Mapping[str, Any], config: Config
 ) -> dict[str, Any]:
     """A model's estimate on a further profile."""
     sensors = sensor_names(tuple(entry["modalities"]), config.cost)
@@ -130,5 +144,8 @@ def _priced(
         reuse=config.cost.reuse,
         frontend_profile=config.cost.frontend_profile,
     ).to_dict()
-    estimate["assumptions"].append(_FLOAT_COUNTS)
-    return estimate | {"precision": "fp32", "accuracy": entry["accuracy"]}
+    if at == FLOAT != precision_of(profile)[0]:
+        estimate["assumptions"].append(_FLOAT_COUNTS)
+    by_precision = entry.get("accuracy_by_precision", {})
+    accuracy = entry["accuracy"] if at == FLOAT else by_precision[at]["accuracy"]
+    return estimate | {"precision": at, "accuracy": accuracy}

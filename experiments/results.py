@@ -117,6 +117,11 @@ def _describe_model(
             "total": {name: getattr(counts, name) for name in COUNT_FIELDS},
             "by_path": counts.per_sample(),
             "exact": stored_counts(counts),
+            "exact_at": {
+                name: stored_counts(at.counts)
+                for name, at in pooled.by_precision.items()
+                if at.counts is not None
+            },
         },
         "energy": add_to(
             estimates, lambda profile: system_of(learner, priced(pooled, profile)[1], config)

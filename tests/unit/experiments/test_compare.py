@@ -87,6 +87,24 @@ def test_another_profile_is_priced_from_stored_counts(run: Any, console: Console
     assert finding["totals"]["dynamic"]["nominal"] == pytest.approx(9000 * 0.3 / snn_pj)
 
 
+def test_another_profile_takes_the_counts_of_its_precision(run: Any, console: Console) -> None:
+    folder = run("a")
+    result = json.loads((folder / "result.json").read_text())
+    for name, model in result["models"].items():
+        stored = copy.deepcopy(model["counts"]["exact"])
+        for path in stored["paths"].values():
+            for field in ("effective_acs", "effective_macs", "weight_reads"):
+                path[field] = 2 * path.get(field, 0)
+        model["counts"]["exact_at"] = {"int8": stored}
+        model["accuracy_by_precision"] = {"int8": {"accuracy": 0.5 if name == "snn" else 0.6}}
+    (folder / "result.json").write_text(json.dumps(result))
+    snn = compare_runs([folder], console, profiles=[INT8])["models"]["snn"]["energy"][INT8]
+    words = 2 * 200 * 10 * 32 / 64
+    assert snn["dynamic_pj"] == pytest.approx(6000 * 0.1 + 200 * 3.3 + words)
+    assert (snn["precision"], snn["accuracy"]) == ("int8", 0.5)
+    assert not any("float model" in line for line in snn["assumptions"])
+
+
 def test_a_run_without_counts_cannot_be_priced_anew(run: Any, console: Console) -> None:
     folder = run("a")
     result = json.loads((folder / "result.json").read_text())
