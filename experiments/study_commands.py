@@ -44,7 +44,7 @@ def resolution(
         list[int] | None, typer.Option("--resolutions", help="In ms. Repeatable; all by default.")
     ] = None,
     seeds: Annotated[int, typer.Option("--seeds", min=1, help="Of every chosen net.")] = 3,
-    steps: Annotated[int, typer.Option("--steps", min=1, help="Updates of a training.")] = 400,
+    steps: Annotated[int, typer.Option("--steps", min=20, help="Updates of a training.")] = 400,
     stored: StoredOption = False,
 ) -> None:
     """Smallest energy and latency with d' >= 1 against the temporal resolution that is needed."""

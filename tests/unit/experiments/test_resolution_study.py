@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +11,9 @@ import numpy as np
 import pytest
 import torch
 from torch.nn import functional
+from typer.testing import CliRunner
 
-from analysis.headline_figure import draw_headline
+from experiments.cli import app
 from experiments.resolution_choice import (
     CHOSEN_BY,
     DELAYS_MS,
@@ -30,9 +33,10 @@ from experiments.resolution_nets import (
     steps_seen,
     sums_until,
 )
-from experiments.resolution_report import curves, drawn, slope, tables
+from experiments.resolution_report import curves, slope, tables
 from experiments.resolution_study import ResolutionProtocol, complete, stored
 from experiments.resolution_tasks import ApartParams, ApartScene, ResolutionTask
+from spikefuse.errors import DataError
 
 _ALL = slice(0, 20)
 
@@ -178,7 +182,7 @@ def test_verdict_follows_the_numbers() -> None:
 
 
 def test_a_small_study_is_resumed_and_written(tmp_path: Path) -> None:
-    p = ResolutionProtocol(steps=20, batch=4, n_validation=40, n_test=40, n_counted=20)
+    p = ResolutionProtocol(steps=12, batch=2, n_validation=20, n_test=20, n_counted=10)
     path = tmp_path / "rows.jsonl"
     complete(p, path, ["s2"], [4], 2)
     before = path.read_text()
@@ -187,5 +191,25 @@ def test_a_small_study_is_resumed_and_written(tmp_path: Path) -> None:
     rows = stored([path], p)
     assert {row["kind"] for row in rows} == {"concat", "coincidence", "cross_synapse", "cnn", "gru"}
     assert set(tables(rows)) >= {"resolution energy", "resolution verdict"}
-    files = draw_headline(drawn(curves([_row("concat", 4, 9.0, 2.0, r) for r in (4, 8)])), tmp_path)
-    assert [file.suffix for file in files] == [".png", ".svg", ".csv"]
+
+
+def test_stored_rows_fill_page_and_figure(tmp_path: Path) -> None:
+    rows = [_row(k, 4, 9.0, 2.0, r) for k in ("concat", "cnn") for r in (4, 8, 16)]
+    path, page = tmp_path / "rows.jsonl", tmp_path / "page.md"
+    mark = {"protocol": asdict(ResolutionProtocol())}
+    path.write_text("".join(json.dumps(row | mark) + "\n" for row in rows))
+    names = tables([row | mark for row in rows])
+    page.write_text("".join(f"<!-- {name} -->\n<!-- /{name} -->\n" for name in names))
+    command = ["study", "resolution", "--stored", "--json", str(path), "--document", str(page)]
+    ran = CliRunner().invoke(app, [*command, "--figures", str(tmp_path / "figures")])
+    assert ran.exit_code == 0, ran.output
+    assert "frame CNN" in page.read_text()
+    made = sorted(file.name for file in (tmp_path / "figures").iterdir())
+    assert made == ["headline.csv", "headline.png", "headline.svg"]
+
+
+def test_no_rows_are_refused(tmp_path: Path) -> None:
+    ran = CliRunner().invoke(
+        app, ["study", "resolution", "--stored", "--json", str(tmp_path / "x")]
+    )
+    assert isinstance(ran.exception, DataError)
