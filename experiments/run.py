@@ -19,7 +19,7 @@ from experiments.config import Config, load_config, to_toml
 from experiments.data import PairedData, load_data
 from experiments.environment import describe_environment
 from experiments.evaluate import Evaluation, evaluate, raster_of, typical_sample
-from experiments.files import write_bytes, write_json, write_text
+from experiments.files import is_leftover, remove_leftovers, write_bytes, write_json, write_text
 from experiments.host_cost import describe_host
 from experiments.learners import Learner, build_learner
 from experiments.missing import describe_missing
@@ -33,6 +33,7 @@ from experiments.scores import (
     write_scores,
 )
 from experiments.timeline import Traced, trace
+from experiments.tracking import check_tracking, track
 from experiments.training import epochs_of, train_model
 from spikefuse.errors import ConfigError
 
@@ -80,6 +81,7 @@ def run_experiment(config: Config, folder: Path, reporter: Reporter) -> dict[str
     ConfigError
         If the folder holds something else.
     """
+    check_tracking(config)
     claim_folder(folder, config)
     torch.set_num_threads(config.train.threads)
     reporter.stage(f"data: {config.data.source}")
@@ -98,6 +100,7 @@ def run_experiment(config: Config, folder: Path, reporter: Reporter) -> dict[str
 
             def on_epoch(record: dict[str, Any], total: int = epochs_of(learner, config)) -> None:
                 _write_metrics(folder, config)
+                track(config, folder, record)
                 reporter.progress(record["epoch"], total, epoch_line(record))
 
             train_model(learner, data, config, seed, checkpoints, on_epoch)
@@ -143,9 +146,11 @@ def claim_folder(folder: Path, config: Config) -> None:
                 f"--out must be a new folder or one of the same configuration, got {folder} with "
                 "another config.toml"
             )
+        remove_leftovers(folder)
         return
-    if folder.exists() and any(folder.iterdir()):
+    if folder.exists() and not all(map(is_leftover, folder.iterdir())):
         raise ConfigError(f"--out must be a new or empty folder, got {folder} with other files")
+    remove_leftovers(folder)
     write_text(path, to_toml(config))
 
 
