@@ -27,8 +27,7 @@ SANITIZERS = {
         "-fno-sanitize-recover=all",
         "-DEMU_ADDRESS",
     ],
-    # Names of static arrays, by which reports are suppressed, are found at fixed addresses only.
-    "thread": ["-fsanitize=thread", "-fno-pie", "-no-pie", "-DEMU_THREAD"],
+    "thread": ["-fsanitize=thread", "-DEMU_THREAD"],
 }
 # No contraction: the kernels are compiled for GPUs with -fmad=false. No strict aliasing: CUDA reads
 # arrays through vector types.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import shutil
 import struct
 import subprocess
@@ -25,6 +24,12 @@ from .build import build
 _MOST_THREAD_RUNNERS = 4
 
 _READ_ONLY, _WRITTEN, _SCALAR, _NULL = range(4)
+
+# What the sanitizers are told. `__tsan_on_report` ends the runner, and knows what is no race.
+_OPTIONS = {
+    "TSAN_OPTIONS": "halt_on_error=0:exitcode=66:atexit_sleep_ms=0:history_size=0",
+    "ASAN_OPTIONS": "detect_leaks=0",
+}
 
 
 class EmulatorError(Exception):
@@ -151,21 +156,10 @@ class Emulator:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
-                env={**os.environ, **self._options(family)},
+                env={**os.environ, **_OPTIONS},
             )
             errors.close()
         return self._processes[family]
-
-    def _options(self, family: str) -> dict[str, str]:
-        """What the sanitizers are told."""
-        thread = "halt_on_error=1:exitcode=66:atexit_sleep_ms=0:history_size=0"
-        if self.schedule[2]:
-            text = (self.folder / f"{family}.cu").read_text(encoding="utf-8")
-            names = set(re.findall(r"__shared__ [\w ]+?(\w+)(?:\[|;)", text))
-            path = Path(self._scratch.name) / f"{family}.suppressions"
-            path.write_text("".join(f"race:::{name}$\n" for name in sorted(names)))
-            thread += f":suppressions={path}"
-        return {"TSAN_OPTIONS": thread, "ASAN_OPTIONS": "detect_leaks=0"}
 
     def _end(self, family: str) -> None:
         """End a runner, whatever it is doing."""
