@@ -13,7 +13,7 @@ Row = Mapping[str, Any]
 Aim = Literal["energy", "latency"]
 
 WANTED_D_PRIME = 1.0
-# Answers are read so long after the last event that bears on them.
+# answers are read so long after the event of `Samples.event_ms`.
 DELAYS_MS = (0, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256)
 PROFILES = ("horowitz_45nm_int8", "horowitz_45nm_fp32", "yan2024_22nm")
 REUSES: tuple[Reuse, ...] = ("ideal", "none")

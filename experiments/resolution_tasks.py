@@ -154,8 +154,9 @@ class Samples:
         Bare spikes in steps of 1 ms.
     labels : int64 Tensor[B]
     event_ms : float Tensor[B]
-        When the last event that bears on the answer has happened: the later onset in S1, the
-        sounding object's event in S2.
+        What answers are timed by: the visual onset in S1, the sounding object's event in S2. Both
+        are uniform over the period in every class. The later onset of S1 is not, so that the time
+        of an answer would tell the class.
     ideal : float
         The ideal observer's accuracy on these samples; nan where it was not asked.
     """
@@ -222,7 +223,7 @@ class ResolutionTask:
                 self.scene.log_likelihood(drawn.trains(), drawn.conditions) if observed else None
             )
             packed = {k: v.transpose(1, 0, 2).astype(np.uint8) for k, v in drawn.trains().items()}
-            parts.append((packed, drawn.labels, self._last_event_ms(drawn), scores))
+            parts.append((packed, drawn.labels, self._event_ms(drawn), scores))
         labels = np.concatenate([part[1] for part in parts])
         ideal = float("nan")
         if observed:
@@ -234,11 +235,8 @@ class ResolutionTask:
         last = torch.from_numpy(np.concatenate([part[2] for part in parts]).astype(np.float32))
         return Samples(trains, torch.from_numpy(labels), last, ideal)
 
-    def _last_event_ms(self, drawn: Drawn) -> Int64Array:
-        if self.name == "s2":
-            return np.asarray(drawn.latent["audio"], np.int64)
-        later: Int64Array = np.maximum(drawn.latent["vision"], drawn.latent["audio"])
-        return later
+    def _event_ms(self, drawn: Drawn) -> Int64Array:
+        return np.asarray(drawn.latent["audio" if self.name == "s2" else "vision"], np.int64)
 
     @cached_property
     def period_ms(self) -> int:
