@@ -102,21 +102,35 @@ class Learner:
         return dense_inputs(samples, self.modalities, self.frame_ms, self.duration_ms)
 
     def training_scores(
-        self, samples: list[MultiStream], windows_ms: tuple[float, ...], rng: np.random.Generator
+        self,
+        samples: list[MultiStream],
+        windows_ms: tuple[float, ...],
+        rng: np.random.Generator,
+        keep_encoded: bool = True,
     ) -> TrainingScores:
         """Class scores to train on: after the whole sample, and after a random window.
 
         One network then answers after any window; spiking and dense have the same right. Training
         on windows *instead* of the whole sample half of the time costs the audio model ten points.
+        Without ``keep_encoded`` the spikes of the encoders are not handed out.
         """
         seen_ms = float(rng.choice(windows_ms)) if windows_ms else self.duration_ms
         if self.spiking:
             # States in whole numbers carry no gradient: nothing is recomputed for one.
             every = 0 if isinstance(self.model, AwareSNN) else self.checkpoint_steps
-            out = forward_in_chunks(self.model, self.events(samples), every, self.tbptt_steps)
+            counts = [0, 0]
+            out = forward_in_chunks(
+                self.model,
+                self.events(samples),
+                every,
+                self.tbptt_steps,
+                watch=lambda chunk: self._count_spikes(chunk, counts),
+                keep_spikes=keep_encoded,
+            )
             evidence = running_mean(out.scores, self._recorded_steps(samples))
             early = evidence[self._step_before(seen_ms)]
-            return TrainingScores(evidence[-1], early, out.encoded, self._activity(out))
+            encoded = out.encoded if keep_encoded else {}
+            return TrainingScores(evidence[-1], early, encoded, counts[0] / max(counts[1], 1))
         frames = self.frames(samples)
         final = self.model(frames)
         return TrainingScores(final, self._dense().anytime(frames, [seen_ms])[0], {})
@@ -129,12 +143,12 @@ class Learner:
         last = [self.n_steps * step_us if s.recorded_us is None else s.recorded_us for s in samples]
         return torch.tensor([min(max(-(-us // step_us), 1), self.n_steps) for us in last])
 
-    def _activity(self, out: FusionOutput) -> float:
-        """Spikes of a neuron per sample; those of the encoders are the hidden ones of some."""
+    def _count_spikes(self, out: FusionOutput, counts: list[int]) -> None:
+        """Add to the spikes, and set the neurons of all samples; late fusion has no own."""
         own = [out.hidden] if cast(FusionSNN, self.model).spec.operator.spiking else []
         layers = [*out.encoded.values(), *own]
-        spikes = sum(int(torch.count_nonzero(x)) for x in layers)
-        return spikes / max(sum(x.shape[1] * x.shape[2] for x in layers), 1)
+        counts[0] += sum(int(torch.count_nonzero(x)) for x in layers)
+        counts[1] = sum(x.shape[1] * x.shape[2] for x in layers)
 
     def _dense(self) -> DenseFusion:
         """The model, which is a dense one."""

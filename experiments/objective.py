@@ -105,7 +105,7 @@ class Objective(nn.Module):
         counts = s.activity_weight > 0 and learner.spiking
         measuring = measured(learner.model, s.activity_prunes) if counts else nullcontext()
         with measuring as activity:
-            out = learner.training_scores(samples, self.windows_ms, rng)
+            out = learner.training_scores(samples, self.windows_ms, rng, self.heads is not None)
         if out.spikes_per_neuron is not None:
             self._note({"train_spikes_per_neuron": out.spikes_per_neuron})
         loss = cross_entropy(out.final, batch.labels)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
@@ -15,12 +15,17 @@ from spikefuse.models.fixed_point import AwareSNN
 from spikefuse.models.fusion_snn import FusionOutput, FusionState
 from spikefuse.spikes import SpikeBatch
 
+Watch = Callable[[FusionOutput], None]
+
 
 def forward_in_chunks(
     model: nn.Module,
     inputs: Mapping[str, SpikeBatch | Tensor],
     checkpoint_steps: int = 0,
     tbptt_steps: int = 0,
+    *,
+    watch: Watch | None = None,
+    keep_spikes: bool = True,
 ) -> FusionOutput:
     r"""`FusionSNN.forward` over T steps, of which only a chunk's activations are ever in memory.
 
@@ -47,11 +52,17 @@ def forward_in_chunks(
         Length of the chunks; 0: ``tbptt_steps``, or all of T.
     tbptt_steps : int
         A multiple of ``checkpoint_steps``, or 0: the whole gradient.
+    watch : callable, optional
+        Given each chunk's output as it comes.
+    keep_spikes : bool
+        Whether the spikes of all steps are wanted; else those of the chunks are dropped one by one,
+        and only scores and states grow with T.
 
     Returns
     -------
     FusionOutput
-        As of one pass; its state is that after the last step.
+        As of one pass; its state is that after the last step. Spikes have no steps where they were
+        not wanted.
 
     Raises
     ------
@@ -77,7 +88,9 @@ def forward_in_chunks(
     length = checkpoint_steps or tbptt_steps
     if not length or length >= n_steps:
         whole: FusionOutput = model(inputs)
-        return whole
+        if watch is not None:
+            watch(whole)
+        return whole if keep_spikes else _without_spikes(whole)
     random_state = torch.get_rng_state()
     outputs: list[FusionOutput] = []
     state: FusionState | None = None
@@ -88,9 +101,18 @@ def forward_in_chunks(
         torch.set_rng_state(random_state)
         out: FusionOutput = checkpoint(model, part, state, use_reentrant=False)
         state = out.state
+        if watch is not None:
+            watch(out)
         # Older states are needed by the checkpoints alone, which hold their own.
-        outputs.append(replace(out, state=FusionState({}, {})))
+        out = replace(out, state=FusionState({}, {}))
+        outputs.append(out if keep_spikes else _without_spikes(out))
     return _joined(outputs, state)
+
+
+def _without_spikes(out: FusionOutput) -> FusionOutput:
+    """Scores and state; spikes of no step, in memory of their own."""
+    encoded = {k: x[:0].detach().clone() for k, x in out.encoded.items()}
+    return replace(out, hidden=out.hidden[:0].detach().clone(), encoded=encoded)
 
 
 def _joined(outputs: list[FusionOutput], state: FusionState | None) -> FusionOutput:

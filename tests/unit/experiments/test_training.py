@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from experiments import training
+from experiments import checkpoints, training
 from experiments.batches import batches
 from experiments.checkpoints import CheckpointFolder
 from experiments.config import Config, TrainConfig, load_config
@@ -320,3 +320,56 @@ def test_activity_is_spikes_of_a_neuron_per_sample(data: PairedData) -> None:
     out = late.model(late.events(batch.samples))
     said = late.training_scores(batch.samples, (), np.random.default_rng(0)).spikes_per_neuron
     assert said == pytest.approx(float(out.hidden.sum()) / (4 * 20))
+
+
+class Killed(BaseException):
+    """Stands for a signal that nothing can catch."""
+
+
+# Five files for an epoch that is the best so far, then the rename that makes them an epoch.
+@pytest.mark.parametrize("moment", ["write 1", "write 3", "write 5", "write 6", "write 7",
+                                    "write 9", "before rename 2", "after rename 2"])  # fmt: skip
+def test_killed_while_it_saves_training_goes_on_as_if_never(
+    data: PairedData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    whole, records = run(tiny(), data, tmp_path / "whole")
+    *when, what, number = moment.split()
+    done = 0
+    write, rename = checkpoints.write_bytes, Path.rename
+
+    def dying_write(path: Path, content: bytes) -> None:
+        nonlocal done
+        done += what == "write"
+        if what == "write" and done == int(number):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            (path.parent / f".{path.name}.x1y2z3a4").write_bytes(content[: len(content) // 2])
+            raise Killed
+        write(path, content)
+
+    def dying_rename(path: Path, target: Path) -> Path:
+        nonlocal done
+        done += what == "rename"
+        dies = what == "rename" and done == int(number)
+        if dies and when == ["before"]:
+            raise Killed
+        moved = rename(path, target)
+        if dies:
+            raise Killed
+        return moved
+
+    folder = tmp_path / "cut"
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoints, "write_bytes", dying_write)
+        patch.setattr(Path, "rename", dying_rename)
+        with pytest.raises(Killed):
+            run(tiny(), data, folder)
+    reached = CheckpointFolder(folder).load_progress().epoch
+    lost = {"write 1": 0, "write 3": 0, "write 5": 0, "after rename 2": 2}
+    assert reached == lost.get(moment, 1)
+    resumed, rest = run(tiny(), data, folder)
+    assert [r["epoch"] for r in rest] == list(range(reached + 1, 3))
+    same_weights(whole.model, resumed.model)
+    history = CheckpointFolder(folder).load_progress().history
+    timed = {"seconds", "events_per_s"}
+    assert history == [{k: v for k, v in r.items() if k not in timed} for r in records]
+    assert not [p for p in folder.rglob("*") if p.name.startswith(".")]

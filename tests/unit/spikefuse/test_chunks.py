@@ -71,6 +71,19 @@ def test_outputs_and_state_are_those_of_one_pass() -> None:
     torch.testing.assert_close(found.state.readout, whole.state.readout)
 
 
+@pytest.mark.parametrize("length", [0, 6])
+def test_spikes_that_are_not_wanted_are_seen_once_and_dropped(length: int) -> None:
+    model, x = model_of("concat"), inputs()
+    whole, seen = model(x), []
+    found = forward_in_chunks(
+        model, x, length, watch=lambda out: seen.append(out.hidden), keep_spikes=False
+    )
+    assert torch.equal(torch.cat(seen), whole.hidden)
+    torch.testing.assert_close(found.scores, whole.scores)
+    assert found.hidden.shape == (0, 3, 20)
+    assert [x.shape for x in found.encoded.values()] == [(0, 3, 24)] * 2
+
+
 @pytest.mark.parametrize("name", ["concat", "late", "energy_gate", "coincidence"])
 @pytest.mark.parametrize("checkpoint_steps", [0, 2])
 def test_truncated_gradients_are_those_of_a_loop_that_detaches(
