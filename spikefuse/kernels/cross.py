@@ -15,6 +15,7 @@ from spikefuse.spikes import SpikeBatch
 
 _OP = "cross_currents"
 registry.register(_OP, registry.NUMBA, "spikefuse.kernels.cpu.cross")
+registry.register(_OP, registry.CUDA, "spikefuse.kernels.gpu.ops.cross")
 
 
 def cross_currents_ref(
@@ -28,7 +29,7 @@ def cross_currents_ref(
     """`cross_currents` as one dense convolution over time: its definition."""
     dense = spikes.to_dense(taps.dtype) if isinstance(spikes, SpikeBatch) else spikes
     n_steps, n_taps = dense.shape[0], taps.shape[1]
-    lag = first.long()[:, None] + torch.arange(n_taps)
+    lag = first.long()[:, None] + torch.arange(n_taps, device=first.device)
     flat = (fan.target.long() * fan.n_in + fan.source())[:, None] * (span + 1) + lag
     kernel = taps.new_zeros(fan.n_out * fan.n_in * (span + 1))
     kernel = kernel.index_add(0, flat.reshape(-1), taps.reshape(-1))
@@ -87,7 +88,8 @@ def cross_currents(
     Raises
     ------
     ValueError
-        If shapes, types or devices do not fit together, or a tap lies outside ``[0, span]``.
+        If shapes, types or devices do not fit together, or a tap lies outside ``[0, span]`` (on
+        a GPU nobody asks: such a lag becomes the nearest that fits).
     BackendError
         If an explicit backend cannot run.
 
@@ -159,13 +161,16 @@ def _check(
             f"pending must be {taps.dtype} of shape {wanted}, got {pending.dtype} "
             f"{tuple(pending.shape)}"
         )
-    # A tracer has no data to look at; a compiled call must be right already.
-    if fan.n_edges and not eager.tracing() and eager.plain(first):
+    # A tracer has no data to look at; a compiled call must be right already. Asking a GPU would
+    # make the host wait: its kernels keep lags in their range.
+    on_host = first.device.type == "cpu"
+    if fan.n_edges and on_host and not eager.tracing() and eager.plain(first):
         low, high = int(first.min()), int(first.max()) + taps.shape[1] - 1
         if low < 0 or high > span:
             raise ValueError(f"first must put every tap in [0, {span}], got {low} to {high}")
 
 
+@registry.twin(_OP, "scattered")
 def _scattered(
     spikes: Tensor | None,
     indptr: Tensor | None,
@@ -242,6 +247,7 @@ def _(
     "Tensor taps, Tensor first, Tensor fan_ptr, Tensor target, SymInt[] shape, bool of_taps, "
     "bool of_spikes, str backend) -> (Tensor, Tensor)",
 )
+@registry.twin(_OP, "gradients")
 def _gradients(
     grad: Tensor,
     spikes: Tensor | None,

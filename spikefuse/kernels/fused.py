@@ -23,6 +23,7 @@ from spikefuse.spikes import SpikeBatch
 
 _OP = "fused_layer"
 registry.register(_OP, registry.NUMBA, "spikefuse.kernels.cpu.products")
+registry.register(_OP, registry.CUDA, "spikefuse.kernels.gpu.ops.layers")
 
 Sources = SpikeBatch | Sequence[SpikeBatch]
 Weights = Tensor | Sequence[Tensor]
@@ -99,6 +100,8 @@ def fused_event_lif(
     if chosen == registry.REFERENCE:
         with torch.no_grad():
             return fused_event_lif_ref(sources, weights, beta, threshold, reset=reset, v0=v0)
+    if chosen == registry.CUDA:
+        return _unfused("event_lif", sources, weights, beta, threshold, reset, v0, backend)
     n_steps, n_batch, _ = sources[0].shape
     n_out = weights[0].shape[1]
     layer = _layer(sources, weights)
@@ -170,6 +173,8 @@ def fused_event_li(
     if chosen == registry.REFERENCE:
         with torch.no_grad():
             return fused_event_li_ref(sources, weights, beta, v0=v0)
+    if chosen == registry.CUDA:
+        return _unfused("event_li", sources, weights, beta, v0, backend)
     n_steps, n_batch, _ = sources[0].shape
     n_out = weights[0].shape[1]
     layer = _layer(sources, weights)
@@ -196,6 +201,13 @@ def fused_event_li(
     )
     watching.tell(active)
     return out, v
+
+
+@torch.no_grad()
+def _unfused(name: str, *arguments: Any) -> tuple[Any, Tensor]:
+    """The layer as CUDA runs it."""
+    made: tuple[Any, Tensor] = registry.kernel(_OP, registry.CUDA, name)(*arguments)
+    return made
 
 
 def _over_samples(

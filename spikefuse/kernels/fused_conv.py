@@ -24,6 +24,7 @@ from spikefuse.spikes import SpikeBatch
 
 _OP = "fused_conv_lif"
 registry.register(_OP, registry.NUMBA, "spikefuse.kernels.cpu.fused")
+registry.register(_OP, registry.CUDA, "spikefuse.kernels.gpu.ops.layers")
 
 _BLOCK = 64  # neurons that fire at once
 
@@ -99,7 +100,7 @@ def fused_conv_lif(
     shape = (n_steps, n_batch, geometry.n_out)
     spike_bits.check_neurons(shape, {"beta": beta, "threshold": threshold}, v0)
     spike_bits.check_no_gradient(weight=weight, beta=beta, threshold=threshold, v0=v0)
-    refused = spike_bits.refused(weight, v0)
+    refused = spike_bits.refused(weight, v0, backend=backend)
     chosen = scans.choose(_OP, backend, weight.device.type, refused)
     with torch.no_grad():
         if chosen == registry.REFERENCE:
@@ -107,6 +108,11 @@ def fused_conv_lif(
                 spikes, weight, in_shape, beta, threshold,
                 stride=stride, padding=padding, reset=reset, v0=v0,
             )  # fmt: skip
+        if chosen == registry.CUDA:
+            made: tuple[SpikeBatch, Tensor] = registry.kernel(_OP, chosen, "conv_lif")(
+                spikes, weight, in_shape, beta, threshold, stride, padding, reset, v0, backend
+            )
+            return made
         by_events = not eager.left_to_us(backend) or not (
             n_steps and n_batch and conv_crossover.dense_wins(None, spikes, geometry)
         )

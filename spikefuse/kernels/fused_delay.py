@@ -17,6 +17,7 @@ from spikefuse.spikes import SpikeBatch
 
 _OP = "fused_delayed_lif"
 registry.register(_OP, registry.NUMBA, "spikefuse.kernels.cpu.fused")
+registry.register(_OP, registry.CUDA, "spikefuse.kernels.gpu.ops.layers")
 
 
 def arrivals_ref(
@@ -132,7 +133,7 @@ def fused_delayed_lif(
     spike_bits.check_no_gradient(
         weight=weight, beta=beta, threshold=threshold, v0=v0, pending=pending
     )
-    refused = spike_bits.refused(weight, v0, pending)
+    refused = spike_bits.refused(weight, v0, pending, backend=backend)
     refused = refused if n_out else "it needs at least one output"
     chosen = scans.choose(_OP, backend, weight.device.type, refused)
     with torch.no_grad():
@@ -140,6 +141,11 @@ def fused_delayed_lif(
             return fused_delayed_lif_ref(
                 spikes, weight, delays, beta, threshold, reset=reset, v0=v0, pending=pending
             )
+        if chosen == registry.CUDA:
+            made: tuple[SpikeBatch, Tensor, Tensor] = registry.kernel(_OP, chosen, "delayed_lif")(
+                spikes, weight, delays, beta, threshold, reset, v0, pending, backend
+            )
+            return made
         bits, v_last, left = torch.ops.spikefuse.fused_delayed_lif(
             spikes.indptr, spikes.index, spikes.value, weight, list(delays),
             spike_bits.lanes(beta, n_out), spike_bits.lanes(threshold, n_out), v0, pending,

@@ -70,11 +70,14 @@ def check_no_gradient(**named: Tensor | float | None) -> None:
             )
 
 
-def refused(*tensors: Tensor | None) -> str | None:
-    """Why no kernel can take these float tensors."""
-    odd = next((t.dtype for t in tensors if t is not None and t.dtype != torch.float32), None)
+def refused(weight: Tensor, *states: Tensor | None, backend: str | None = None) -> str | None:
+    """Why no kernel of ``backend`` can take these float tensors."""
+    tensors = [weight, *(state for state in states if state is not None)]
+    odd = next((t.dtype for t in tensors if t.dtype != torch.float32), None)
     if odd is not None:
         return f"it needs float32, got {odd}"
+    if registry.on_gpu(backend, weight.device.type):
+        return None
     reason: str | None = eager.simd_refused()
     return reason
 

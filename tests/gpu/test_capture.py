@@ -13,7 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from spikefuse.encoders import ConvSpec, EncoderSpec, ModalitySpec
 from spikefuse.kernels.gpu import launch
-from spikefuse.kernels.gpu.ops import coincidence, conv, events, products, scans
+from spikefuse.kernels.gpu.ops import coincidence, conv, cross, events, products, scans
 from spikefuse.models import FusionSNN, ModelSpec
 
 from .rungs import shared_emulator
@@ -123,9 +123,20 @@ def test_coincidence_and_delays_never_wait() -> None:
         events.delay_dense(x, [0, -2], [2, 4], 4)
 
 
+def test_sparse_synapses_and_their_gradients_never_wait() -> None:
+    x, taps = spikes(4, 2, 6), torch.randn(12, 3)
+    first = torch.arange(12, dtype=torch.int32) % 4
+    edges = (torch.arange(7, dtype=torch.int32) * 2, torch.arange(12, dtype=torch.int32) % 5)
+    batch = events.compact(x)
+    with NoWaiting():
+        for source in ((x, None, None, None), (None, batch.indptr, batch.index, batch.value)):
+            out = cross.scattered(*source, taps, first, *edges, None, [4, 2, 6], 5, 6)
+            cross.gradients(out, *source, taps, first, *edges, [4, 2, 6], True, True)
+
+
 def test_no_code_above_a_launch_reads_back_but_where_a_batch_says_its_size() -> None:
     reads = re.compile(r"\.item\(|\.tolist\(|\.cpu\(|synchronize\(|\.nonzero\(|\.numpy\(")
-    for module in (coincidence, conv, events, products, scans):
+    for module in (coincidence, conv, cross, events, products, scans):
         assert reads.findall(inspect.getsource(module)) == []
 
 

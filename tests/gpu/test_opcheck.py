@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import torch
 
-import spikefuse.kernels.coincidence  # noqa: F401  # defines its operator
+import spikefuse.kernels.coincidence  # defines its operator
+import spikefuse.kernels.cross  # noqa: F401  # so does this
 from spikefuse.kernels.gpu import launch
 from spikefuse.kernels.gpu.ops import events
 
@@ -19,6 +20,7 @@ UTILITIES = ("test_schema", "test_autograd_registration", "test_faketensor")
 NAMES = (
     *("event_matmul", "event_matmul_dweight", "event_matmul_dspikes", "lif_scan"),
     *("lif_scan_backward", "neuron_scan", "li_scan", "delay", "event_conv2d", "coincidence"),
+    *("cross_currents", "cross_currents_backward"),
 )
 T, B, N = 5, 2, 6
 
@@ -42,6 +44,8 @@ def cases() -> dict[str, tuple[Any, ...]]:
     given = (batch.indptr, batch.index, batch.value)
     current, beta, theta = normal(T, B, N), torch.full((N,), 0.8), torch.ones(())
     how = (True, False, "arctan", 2.0)
+    fan = (torch.arange(N + 1, dtype=torch.int32), torch.arange(N, dtype=torch.int32) % 3)
+    lags, taps = torch.arange(N, dtype=torch.int32) % 2, normal(N, 3)
     table, maps = torch.stack([beta] * 5), ([1, 2, 3], [1, 1], [0, 0])
     return {
         "event_matmul": (
@@ -64,6 +68,14 @@ def cases() -> dict[str, tuple[Any, ...]]:
         "event_conv2d": (
             *(None, *given, normal(3, 1, 2, 2).requires_grad_(), None, None, [T, B, N]),
             *(*maps, False, "cuda"),
+        ),
+        "cross_currents": (
+            *(x.clone().requires_grad_(), None, None, None, taps.clone().requires_grad_()),
+            *(lags, *fan, normal(4, B, 3).requires_grad_(), [T, B, N], 3, 4, "cuda"),
+        ),
+        "cross_currents_backward": (
+            *(normal(T + 4, B, 3), x, None, None, None, taps, lags, *fan),
+            *([T, B, N], True, True, "cuda"),
         ),
         "coincidence": (
             *(None, *given, normal(N, 3).requires_grad_(), normal(T, B, 3), [T, B, N], False),

@@ -31,6 +31,10 @@ from spikefuse.kernels import (
 )
 from spikefuse.kernels.coincidence import coincidence, coincidence_trace
 from spikefuse.kernels.conv_geometry import GPU_COLUMNS
+from spikefuse.kernels.cross import Fan, cross_currents
+from spikefuse.kernels.fused import fused_event_li, fused_event_lif
+from spikefuse.kernels.fused_conv import fused_conv_lif
+from spikefuse.kernels.fused_delay import fused_delayed_lif
 from spikefuse.kernels.gpu import launch
 from spikefuse.kernels.gpu.conv import MAX_COLUMNS
 from spikefuse.spikes import SpikeBatch
@@ -152,6 +156,53 @@ def test_coincidence_gives_the_cpus_values_and_gradients(saturating: bool) -> No
         )
 
 
+@pytest.mark.parametrize("n_taps", [1, 40])
+def test_sparse_synapses_give_the_cpus_bits_and_gradients(n_taps: int) -> None:
+    span, fan = n_taps + 4, Fan.random_out(N, 9, 3)
+    first = torch.arange(fan.n_edges, dtype=torch.int32) % 6
+    taps, pending = normal(fan.n_edges, n_taps), normal(span, B, 9, seed=1)
+    for graded in (False, True):
+        dense = spikes_of(T, B, N, graded=graded)
+        for x in (dense.requires_grad_(), compact(dense.detach())):
+            check(lambda s, h, p: cross_currents(s, h, first, fan, span, p), [x, taps, pending])
+            with torch.no_grad():
+                ours, cpus = (
+                    torch.cat(cross_currents(x, taps, first, fan, span, pending, backend=b))
+                    for b in ("cuda", "numba")
+                )
+            assert torch.equal(ours, cpus)
+
+
+def test_sparse_synapses_take_nothing_to_do() -> None:
+    lonely = Fan(torch.zeros(4, dtype=torch.int32), torch.zeros(0, dtype=torch.int32), 2)
+    none = torch.zeros(0, dtype=torch.int32)
+    for shape, taps in (((3, 2, 3), torch.zeros(0, 2)), ((0, 2, 3), torch.zeros(0, 2))):
+        x, pending = torch.ones(shape), torch.ones(4, 2, 2)
+        current, left = cross_currents(x, taps, none, lonely, 4, pending, backend="cuda")
+        assert torch.equal(torch.cat([current, left])[:4], pending)
+        assert current.shape == (shape[0], 2, 2)
+
+
+@pytest.mark.parametrize("reset", ["zero", "subtract"])
+def test_layers_at_inference_give_the_cpus_bits(reset: Any) -> None:
+    batch, other = compact(spikes_of(T, B, N)), compact(spikes_of(T, B, 8, graded=True))
+    weights = [normal(n, 24).detach() for n in (N, 8)]
+    v0, how = normal(B, 24, seed=3).detach(), {"reset": reset}
+    check(lambda v: fused_event_lif([batch, other], weights, 0.8, 0.6, v0=v, **how), [v0])
+    check(lambda v: fused_event_li([batch, other], weights, 0.8, v0=v), [v0])
+    check(
+        lambda v: fused_delayed_lif(
+            batch, torch.cat(weights[:1] * 2, 1), [0, 3], 0.8, 0.6, v0=v, **how
+        ),
+        [v0],
+    )
+    maps, kernel = compact(spikes_of(5, 2, 3 * 6 * 7)), normal(5, 3, 3, 2).detach()
+    check(
+        lambda x, w: fused_conv_lif(x, w, (3, 6, 7), 0.8, 0.6, padding=(1, 0), **how),
+        [maps, kernel],
+    )
+
+
 def test_delays_move_tensors_events_and_gradients() -> None:
     dense = spikes_of(T, B, 12, graded=True)
     check(lambda x: delay(x, [2, 0, 5], [3, 4, 5]), [dense.requires_grad_()])
@@ -205,6 +256,7 @@ def test_every_operation_with_a_cuda_kernel_is_compared_here() -> None:
         *("event_matmul", "lif_scan", "cuba_lif_scan", "alif_scan", "recurrent_lif_scan"),
         *("neuron_scan", "li_scan", "trace_scan", "event_conv2d", "compact", "spike_pool"),
         *("spike_join", "delay", "coincidence", "coincidence_trace", "bin_events"),
+        *("cross_currents", "fused_layer", "fused_conv_lif", "fused_delayed_lif"),
     }
     with_cuda = {op for op, row in registry.table().items() if row["cuda"] == "on"}
     assert with_cuda == covered

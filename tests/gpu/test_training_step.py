@@ -34,6 +34,8 @@ VARIANTS: dict[str, tuple[EncoderSpec, EncoderSpec, str, LIFParams]] = {
         LIFParams(surrogate="arctan"),
     ),
     "gated": (PLAIN, PLAIN, "uncertainty_gate", LIFParams()),
+    "cross-modal synapses": (PLAIN, PLAIN, "cross_synapse", LIFParams()),
+    "coincidence": (PLAIN, PLAIN, "coincidence", LIFParams()),
 }
 
 

@@ -35,7 +35,7 @@ def product(
     """The product [T, B, n_out], by events or dense."""
     n_events = None if index is None else len(index)
     if dense_too and dispatch.dense_wins(n_events, shape, weight.shape[1], weight.device):
-        return torch.matmul(_dense(spikes, indptr, index, value, shape), weight)
+        return torch.matmul(dense_of(spikes, indptr, index, value, shape), weight)
     events = events_of(spikes, indptr, index, value)
     out = products.gather(launch.current(), *events, weight.detach().contiguous())
     return out.view(shape[0], shape[1], weight.shape[1])
@@ -55,7 +55,7 @@ def weight_gradient(
     rows = grad.reshape(-1, n_out).contiguous()
     n_events = None if index is None else len(index)
     if dense_too and dispatch.dense_wins(n_events, shape, n_out, grad.device):
-        x = _dense(spikes, indptr, index, value, shape)
+        x = dense_of(spikes, indptr, index, value, shape)
         return torch.matmul(x.reshape(-1, n_in).t(), rows)
     events = events_of(spikes, indptr, index, value)
     columns = compaction.transpose(launch.current(), events, n_in)
@@ -71,7 +71,7 @@ def input_gradient(grad: Tensor, weight: Tensor, indptr: Tensor, index: Tensor) 
     return out.view(n_steps, n_batch, len(weight))
 
 
-def _dense(
+def dense_of(
     spikes: Tensor | None,
     indptr: Tensor | None,
     index: Tensor | None,

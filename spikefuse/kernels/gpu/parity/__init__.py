@@ -9,7 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from spikefuse.kernels.gpu.parity import conv, events, maps, products, recurrent, scans, windows
+from spikefuse.kernels.gpu.parity import (
+    conv,
+    cross,
+    events,
+    maps,
+    products,
+    recurrent,
+    scans,
+    windows,
+)
 from spikefuse.kernels.gpu.parity.target import Mismatch as Mismatch
 from spikefuse.kernels.gpu.parity.target import Target as Target
 
@@ -30,6 +39,7 @@ CHECKS: dict[str, tuple[Check, list[Any]]] = {
     "delay": (events.check_delay, products.SHAPES),
     "coincidence": (windows.check_coincidence, products.SHAPES),
     "coincidence_trace": (windows.check_trace, products.SHAPES),
+    "cross": (cross.check_cross, cross.CASES),
     "conv": (conv.check_conv, conv.CASES),
     "pool": (maps.check_pool, maps.CASES),
     "join": (maps.check_join, products.SHAPES),
