@@ -247,7 +247,8 @@ def run_study(
 ) -> None:
     """Complete the first file, then write what all of them hold: see the module."""
     from analysis.headline_figure import draw_headline
-    from experiments.resolution_report import curves, drawn, tables
+    from experiments.resolution_curves import curves, drawn
+    from experiments.resolution_report import tables
 
     torch.set_num_threads(1)
     if train:

@@ -22,6 +22,7 @@ from experiments.resolution_choice import (
     chosen,
     latency_of,
 )
+from experiments.resolution_curves import curves, ratios, slope
 from experiments.resolution_nets import (
     KERNEL,
     Candidate,
@@ -33,7 +34,7 @@ from experiments.resolution_nets import (
     steps_seen,
     sums_until,
 )
-from experiments.resolution_report import curves, slope, tables
+from experiments.resolution_report import tables
 from experiments.resolution_study import ResolutionProtocol, complete, stored
 from experiments.resolution_tasks import ApartParams, ApartScene, ResolutionTask
 from spikefuse.errors import DataError
@@ -177,8 +178,11 @@ def test_verdict_follows_the_numbers() -> None:
     assert "1. *Frame CNN and GRU grow as 1/R*: **holds**" in said
     assert "2. *The SNN on a clock of 1 ms is flat*: **holds**" in said
     assert "4. *The delta CNN lies between*: **does not hold**" in said  # it costs as the CNN here
-    assert "4 ms: 0.098 x frame CNN (wins)" in said
-    assert "64 ms: 1.6 x frame CNN;" in said or "64 ms: 1.6 x frame CNN." in said
+    # 100 pJ against 4096 / R: 0.098, 0.39 and 1.6 times.
+    assert "8-bit logic, s1, SNN, steps of 1 ms: at 64 ms, by 1.6 to 1.6 times." in said
+    found = ratios(curves(rows), "s1", "snn", PROFILES[0])
+    assert found[4][0] == pytest.approx(100 / 1024)
+    assert found[64][1] == "frame CNN"
 
 
 def test_a_small_study_is_resumed_and_written(tmp_path: Path) -> None:
