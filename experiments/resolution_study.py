@@ -20,13 +20,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from experiments.resolution_choice import DELAYS_MS, FAMILIES, PROFILES, REUSES, chosen
+from experiments.resolution_counts import at_events_of, counts_of, delta_counts_of
 from experiments.resolution_nets import (
     Candidate,
     StepNet,
-    at_events_of,
     candidates,
-    counts_of,
-    delta_counts_of,
     read_at,
     sums_until,
 )

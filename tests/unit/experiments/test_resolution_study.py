@@ -22,14 +22,12 @@ from experiments.resolution_choice import (
     chosen,
     latency_of,
 )
+from experiments.resolution_counts import at_events_of, counts_of, delta_counts_of
 from experiments.resolution_curves import curves, ratios, slope
 from experiments.resolution_nets import (
     KERNEL,
     Candidate,
     StepNet,
-    at_events_of,
-    counts_of,
-    delta_counts_of,
     read_at,
     steps_seen,
     sums_until,
