@@ -15,6 +15,7 @@ from rich.console import Console
 from experiments.bench.commands import bench
 from experiments.count_command import count
 from experiments.set_commands import data
+from experiments.stress_command import stress
 from experiments.study_commands import study
 from spikefuse.errors import ConfigError, SpikefuseError
 
@@ -33,6 +34,7 @@ app.add_typer(bench)
 app.add_typer(data)
 app.add_typer(study)
 app.command()(count)
+app.command()(stress)
 
 ConfigOption = Annotated[
     str | None, typer.Option("--config", help="A TOML file, or the name of a packaged recipe.")

@@ -1,0 +1,279 @@
+"""The stress suite: changed inputs, and measures of hand-made answers."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from experiments.batches import Batch
+from experiments.config import Config
+from experiments.evaluate import count_batch
+from experiments.learners import Learner, build_learner
+from experiments.stress import FAMILIES, describe
+from experiments.stress_conditions import (
+    CLEAN,
+    NOISES,
+    all_dropped,
+    drift,
+    foreign,
+    noise,
+    noise_levels,
+    offset,
+)
+from experiments.stress_plan import plan
+from experiments.stress_rows import foreign_class, means_of, right, rows_of
+from experiments.stress_run import Response, Stressed, respond
+from experiments.stress_swaps import Donors, choose_donors, scrambled, swapped
+from spikefuse.events import EventStream, MultiStream
+from spikefuse.opcounts import OpCounts
+
+SIZES = {"vision": (20, 10, 2), "audio": (16, 1, 1)}
+
+
+@pytest.fixture
+def samples(make_stream) -> list[MultiStream]:
+    """Twelve pairs of three classes, 50 ms."""
+    return [
+        MultiStream(
+            {name: make_stream(60 + 5 * i, size, modality=name) for name, size in SIZES.items()},
+            label=i % 3,
+        )
+        for i in range(12)
+    ]
+
+
+@pytest.fixture
+def donors(samples) -> Donors:
+    labels = np.array([s.label for s in samples])
+    names = {m: [f"{m}-{i}" for i in range(len(samples))] for m in SIZES}
+    return Donors(samples, labels, names)
+
+
+def _same(a: MultiStream, b: MultiStream) -> bool:
+    return all(np.array_equal(a[m].events, b[m].events) for m in SIZES)
+
+
+def test_severity_zero_of_every_condition_is_the_clean_sample(samples, donors) -> None:
+    names = tuple(SIZES)
+    zero = [noise(m, k, 0.0) for m in SIZES for k in NOISES if noise_levels(k, SIZES[m])]
+    zero += [all_dropped(names, 0.0), offset("audio", 0.0, names), drift("audio", 0.0)]
+    assert len(zero) > 10
+    for condition in zero:
+        for i, sample in enumerate(samples):
+            assert _same(condition.change(sample, i, 0), sample), condition.name
+
+
+def test_every_other_condition_changes_what_it_says_and_nothing_else(samples, donors) -> None:
+    conditions = plan(FAMILIES, SIZES, donors)
+    assert [c.name for c in conditions].count(CLEAN) == 1
+    assert len({c.name for c in conditions}) == len(conditions)
+    for condition in conditions[1:]:
+        changed = [condition.change(s, i, 0) for i, s in enumerate(samples)]
+        for name in SIZES:
+            moved = any(
+                not np.array_equal(a[name].events, b[name].events)
+                for a, b in zip(changed, samples, strict=True)
+            )
+            if name not in condition.touched:
+                assert not moved, condition.name
+            elif len(condition.touched) == 1:
+                assert moved, condition.name
+        for after in changed:
+            for stream in after.streams.values():
+                assert stream.duration_us <= 50_000 * 1.0001
+                EventStream(stream.events, stream.sensor_size, stream.duration_us, stream.modality)
+
+
+def test_changes_depend_on_seed_and_place_alone(samples) -> None:
+    once, again = noise("vision", "drop", 0.5), noise("vision", "drop", 0.5)
+    first = once.change(samples[3], 3, 7)
+    assert _same(first, again.change(samples[3], 3, 7))
+    assert not _same(first, once.change(samples[3], 3, 8))
+    assert not _same(first, once.change(samples[3], 4, 7))
+    # What a higher level keeps, a lower one kept as well: they share their draws.
+    more = noise("vision", "drop", 0.75).change(samples[3], 3, 7)
+    kept = {tuple(e) for e in first["vision"].events.tolist()}
+    assert {tuple(e) for e in more["vision"].events.tolist()} <= kept
+
+
+def test_donors_are_of_the_asked_class_another_recording_and_have_enough_events(rng) -> None:
+    counts = rng.integers(50, 200, 60)
+    labels, sources = np.arange(60) % 3, np.array([f"r{i // 2}" for i in range(60)])
+    for same in (True, False):
+        chosen = choose_donors(counts, labels, sources, same, rng)
+        assert ((labels[chosen] == labels) == same).all()
+        assert (sources[chosen] != sources).all()
+        fits = (labels[:, None] == labels) == same
+        fits &= sources[:, None] != sources
+        possible = (fits & (counts >= counts[:, None])).any(1)
+        assert (counts[chosen] >= counts)[possible].all()
+
+
+def test_without_another_recording_a_sample_is_its_own_donor(rng) -> None:
+    one = np.array([5]), np.array([0]), np.array(["a"])
+    assert choose_donors(*one, True, rng).tolist() == [0]
+
+
+def test_a_swap_keeps_the_number_of_events_and_takes_the_donors(make_stream, rng) -> None:
+    own, donor = make_stream(40), make_stream(90)
+    found = swapped(own, donor, rng)
+    assert len(found) == 40
+    assert {tuple(e) for e in found.events.tolist()} <= {tuple(e) for e in donor.events.tolist()}
+    assert (np.diff(found.events["t"]) >= 0).all()
+    assert len(swapped(donor, own, rng)) == 40
+    random = scrambled(donor, rng)
+    assert len(random) == 90
+    EventStream(random.events, random.sensor_size, random.duration_us, "vision")
+
+
+def test_a_foreign_modality_leaves_the_other(samples, donors) -> None:
+    changed = foreign("audio", False, donors).change(samples[2], 2, 0)
+    assert np.array_equal(changed["vision"].events, samples[2]["vision"].events)
+    assert len(changed["audio"]) <= len(samples[2]["audio"])
+    assert changed.label == samples[2].label
+
+
+def _config() -> Config:
+    base = Config()
+    small = replace(base.model, fusion_hidden=12)
+    small = replace(
+        small,
+        vision=replace(small.vision, convs=(), hidden=10),
+        audio=replace(small.audio, hidden=10),
+    )
+    return replace(
+        base,
+        data=replace(base.data, duration_ms=50.0, dt_ms=5.0),
+        model=small,
+        cost=replace(base.cost, windows_ms=(20.0,), frame_vision_ms=10.0, frame_audio_ms=10.0),
+    )
+
+
+@pytest.mark.parametrize("model", ["snn", "dense"])
+def test_a_response_is_what_the_evaluation_of_a_run_finds(samples, model: str) -> None:
+    config = _config()
+    learner = build_learner(model, config, SIZES, 0, 3)
+    learner.model.eval()
+    found = respond([learner], samples, config, None)
+    with torch.no_grad():
+        scores = learner.anytime_scores(samples, learner.anytime_ms(config.cost.windows_ms))
+    assert np.array_equal(found.answers[0], scores.argmax(2).numpy())
+    logs = torch.log_softmax(scores[-1].double(), 1).numpy()
+    np.testing.assert_allclose(found.log_probs[0], logs, atol=1e-12)
+    batch = Batch(samples, torch.tensor([s.label for s in samples]))
+    assert found.counts.by_path == count_batch(learner, batch, config, None).by_path
+    assert found.times_ms[-1] == 50.0
+
+
+def _learner(name: str, modalities: tuple[str, ...]) -> Learner:
+    config = _config()
+    return build_learner(name, config, {m: SIZES[m] for m in modalities}, 0, 3)
+
+
+def _answers(donors: Donors, final: Sequence[Sequence[int]], sure: float = 0.8) -> Response:
+    """Answers of hand, stated at one probability; two times, the first one always class 0."""
+    last = np.asarray(final)
+    logs = np.full((*last.shape, 3), np.log((1 - sure) / 2))
+    np.put_along_axis(logs, last[..., None], np.log(sure), axis=2)
+    by_time = np.stack([np.zeros_like(last), last], axis=1)
+    return Response(np.array([25.0, 50.0]), by_time, logs, OpCounts({}, last.shape[1]))
+
+
+@pytest.fixture
+def hand_made(donors) -> Stressed:
+    """A fused model that follows vision, with models of either modality."""
+    labels = donors.labels
+    conditions = plan(FAMILIES, SIZES, donors)
+    always_0 = np.zeros_like(labels)
+    worse = np.where(np.arange(12) < 6, labels, (labels + 1) % 3)  # right on half
+    fused: dict[str, Response] = {}
+    for condition in conditions:
+        found = labels
+        if condition.name == "missing/vision" or condition.name.endswith("only_audio"):
+            found = always_0  # right on a third
+        if condition.name == "swap/vision/other":
+            found = labels[donors.of("vision", False, 0)]
+        if condition.name in ("noise/vision/drop/0.95", "offset/audio/200"):
+            found = worse
+        fused[condition.name] = _answers(donors, [found])
+    alone = {c.name: _answers(donors, [worse]) for c in conditions}
+    learners = {
+        "snn": [_learner("snn", ("vision", "audio"))],
+        "snn_vision": [replace(_learner("snn", ("vision",)), name="snn_vision")],
+        "snn_audio": [replace(_learner("snn", ("audio",)), name="snn_audio")],
+    }
+    clusters = {m: list(donors.sources[m]) for m in SIZES}
+    named = {c.name: c for c in conditions}
+    responses = {"snn": fused, "snn_vision": alone, "snn_audio": alone}
+    return Stressed(labels, clusters, donors, named, responses, learners, SIZES)
+
+
+def test_measures_of_hand_made_answers(hand_made) -> None:
+    found = describe(hand_made, _config(), FAMILIES, 3, 0)["measures"]["snn"]
+    absent = found["missing"]
+    assert absent["vision"]["accuracy"]["value"] == pytest.approx(1 / 3)
+    assert absent["vision"]["retention"]["value"] == pytest.approx(1 / 3)
+    assert absent["vision"]["no_harm"]["reference"] == "snn_audio"
+    assert absent["vision"]["no_harm"]["value"] == pytest.approx(1 / 3 - 1 / 2)
+    assert absent["audio"]["no_harm"]["value"] == pytest.approx(1 / 2)
+    used = found["imbalance"]
+    assert used["utilisation"]["vision"]["value"] == pytest.approx(2 / 3)
+    assert used["utilisation"]["audio"]["value"] == 0
+    assert used["difference"]["value"] == pytest.approx(2 / 3)
+    # 1 but for the last level, 1/2, by trapezoids over 0, 0.25, 0.5, 0.75, 0.95.
+    curve = found["noise"]["vision"]["drop"]
+    assert curve["area"]["value"] == pytest.approx((0.75 + 0.2 * 0.75) / 0.95)
+    assert curve["relative_area"]["value"] == curve["area"]["value"]
+    # From 100 ms, 1, to 200 ms, 1/2: 0.95 at 110 ms; on the left side nothing falls.
+    late = found["misalignment"]["audio"]
+    assert late["half_width_ms"]["value"] == pytest.approx((110 + 200) / 2)
+    assert late["half_width_ms"]["censored"]
+    assert late["asymmetry_ms"]["value"] == pytest.approx((110 - 200) / 2)
+    said = found["consistency"]
+    assert said["agreement"]["vision and all"]["value"] == 1
+    assert said["agreement"]["vision and audio"]["value"] == pytest.approx(1 / 3)
+    assert said["jensen_shannon_bits"]["vision and all"]["value"] == pytest.approx(0)
+    won = said["incongruent"]["swap/vision/other"]
+    assert won["answers_foreign"]["value"] == 1
+    assert won["answers_rest"]["value"] == 0
+    assert won["foreign_share"]["value"] == 1
+    assert said["incongruent"]["swap/audio/other"]["foreign_share"]["value"] == 0
+    cause = found["intervention"]
+    assert cause["vision"]["effect_of_content"]["value"] == 1
+    assert cause["vision"]["follows_donor"]["value"] == 1
+    assert cause["audio"]["effect_of_content"]["value"] == 0
+    curve = found["anytime"][CLEAN]
+    assert curve["accuracy"] == pytest.approx([1 / 3, 1.0])
+    assert curve["ms_to_95_percent"] == 50.0
+
+
+def test_gain_of_hand_made_answers_is_in_d_prime(hand_made) -> None:
+    from analysis.stress_measures import d_prime_of
+
+    found = describe(hand_made, _config(), ["gain"], 3, 0)["measures"]["snn"]["gain"]
+    whole, half = d_prime_of(np.array([1.0, 0.5]), 3, 12)
+    assert found["trained"]["gain"][0]["value"] == pytest.approx(whole - half)
+    assert found["trained"]["over_independent"][0]["value"] == pytest.approx(
+        whole - np.sqrt(2) * half
+    )
+    assert found["trained"]["slope"]["value"] is None  # no level differs from another
+    assert found["own"]["gain"][0]["value"] == pytest.approx(0.0)
+
+
+def test_a_model_untouched_is_not_listed_and_other_models_share_draws(hand_made) -> None:
+    found = describe(hand_made, _config(), ["missing", "noise"], 3, 0)
+    touched = found["conditions"]["noise/vision/drop/0.5"]["models"]
+    assert list(touched) == ["snn", "snn_vision"]
+    assert set(found["measures"]["snn_vision"]) == {"noise"}
+    means = means_of(hand_made, 0)
+    first = means["snn_vision"].draws[right(CLEAN)]
+    assert np.array_equal(first, means["snn_audio"].draws[right(CLEAN)])
+
+
+def test_same_seed_same_numbers(hand_made) -> None:
+    first, again = (describe(hand_made, _config(), FAMILIES, 3, 0) for _ in range(2))
+    assert first == again
+    rows = rows_of(hand_made, "snn", 0)
+    assert rows[foreign_class("swap/vision/other")].tolist() == [[1.0] * 12]
