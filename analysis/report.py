@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import json
 from collections.abc import Mapping, Sequence
 from importlib import resources
@@ -12,6 +13,7 @@ from typing import Any
 from analysis.energy_verdict import SEEDS_FOR_A_VERDICT, energy_findings
 from analysis.latency_tables import latency_tables
 from analysis.records import RunRecord, load_run
+from analysis.stress_tables import read_stress, stress_tables
 from analysis.style import model_name
 from analysis.system_tables import alternatives_table, fronts_table, host_table, missing_table
 from analysis.tables import (
@@ -65,6 +67,9 @@ FIGURES = (
         "Stated probability against the share of right answers, and the risk of answering only "
         "the surest samples.",
     ),
+    ("stress_noise", "Test accuracy over noise of one modality, trained models unchanged."),
+    ("stress_offset", "Test accuracy with one modality late, or its clock fast."),
+    ("stress_gain", "Sensitivity d' with all modalities and with each alone as events are lost."),
 )
 _WITH_SPEECH = ("raster", "anytime", "exits", "latency_cdf", "calibration")
 
@@ -108,17 +113,11 @@ def write_report(run_dirs: Sequence[Path], out: Path | None = None) -> Path:
     return path
 
 
-def embedded_json(result: Mapping[str, Any]) -> str:
-    """JSON that cannot end a script element."""
-    return json.dumps(result, sort_keys=True).replace("<", "\\u003c")
-
-
 def _view(run: RunRecord) -> dict[str, Any]:
     """What the template shows of one run."""
-    import markupsafe
-
     result = run.result
     text = json.dumps(result, sort_keys=True)
+    stress = read_stress(run.path)
     return {
         "result": result,
         "cards": _cards(run),
@@ -130,6 +129,8 @@ def _view(run: RunRecord) -> dict[str, Any]:
         "static": alternatives_table(result),
         "missing": missing_table(result),
         "host": host_table(result),
+        "stress": stress,
+        "stress_tables": [] if stress is None else stress_tables(stress),
         "calibration": calibration_table(result),
         "latency": [t for t in latency_tables(result) if t.rows],
         "sentences": sentences(run),
@@ -140,8 +141,8 @@ def _view(run: RunRecord) -> dict[str, Any]:
         "compute_sources": sorted(
             {model["latency"]["compute_source"] for model in result["models"].values()}
         ),
-        "json": markupsafe.Markup(embedded_json(result)),
-        "json_uri": _data_uri("application/json", text.encode()),
+        # Packed: in full it would be a quarter of the page.
+        "json_uri": _data_uri("application/gzip", gzip.compress(text.encode(), mtime=0)),
         "csv_uri": _data_uri("text/csv", to_csv(result).encode()),
     }
 
