@@ -86,7 +86,7 @@ def decode_delta(
     n_steps, n_batch, n_addresses = spikes.shape
     if n_addresses % 2:
         raise ValueError(f"spikes must have OFF and ON addresses, got {n_addresses} of them")
-    now = checked_level(level, n_batch, n_addresses // 2)
+    now = checked_level(level, n_batch, n_addresses // 2, spikes.index.device)
     down, up = spikes.to_dense(torch.float64).chunk(2, dim=2)
     levels = now + (up - down).cumsum(0)
     last = levels[-1].long() if n_steps else now

@@ -97,7 +97,8 @@ class Dispersion(nn.Module):
         given = spikes if isinstance(spikes, SpikeBatch) else spikes.detach()
         c = self.coordinates
         columns = torch.stack([torch.ones_like(c), c, c * c, torch.ones_like(c)], dim=1)
-        decay = torch.tensor([self.beta] * 3 + [self.beta**2], dtype=c.dtype)
+        betas = [self.beta] * 3 + [self.beta**2]
+        decay = torch.tensor(betas, dtype=c.dtype, device=c.device)
         moments, last = trace_scan(event_matmul(given, columns), decay, state)
         n, first, second, squares = moments.unbind(2)
         some = n.clamp(min=_TINY)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 
 import torch
 from torch import Tensor
@@ -30,14 +31,15 @@ def side_by_side(parts: Sequence[SpikeBatch]) -> SpikeBatch:
         shapes = [part.shape for part in parts]
         raise ValueError(f"parts must agree in steps and samples, got {shapes}")
     indptr = torch.stack([part.indptr for part in parts]).sum(0, dtype=torch.int32)
-    index = torch.empty(int(indptr[-1]), dtype=torch.int32)
-    value = torch.ones(len(index)) if any(part.value is not None for part in parts) else None
+    index = indptr.new_empty(int(indptr[-1]))
+    graded = any(part.value is not None for part in parts)
+    value = torch.ones(len(index), device=index.device) if graded else None
     ahead = torch.zeros_like(indptr[:-1])  # events of earlier parts in each row
     n = 0
     for part in parts:
         counts = part.indptr.diff()
         shift = indptr[:-1] + ahead - part.indptr[:-1]
-        place = torch.arange(part.n_events) + shift.repeat_interleave(counts)
+        place = torch.arange(part.n_events, device=index.device) + shift.repeat_interleave(counts)
         index[place] = part.index + n
         if value is not None and part.value is not None:
             value[place] = part.value
@@ -82,11 +84,12 @@ def of_samples(spikes: SpikeBatch | Tensor, samples: Tensor) -> SpikeBatch | Ten
     if isinstance(spikes, Tensor):
         return spikes[:, samples]
     n_steps, n_batch, n = spikes.shape
-    rows = (torch.arange(n_steps)[:, None] * n_batch + samples).flatten()
-    keep = torch.zeros(n_steps * n_batch, dtype=torch.bool)
+    device = samples.device
+    rows = (torch.arange(n_steps, device=device)[:, None] * n_batch + samples).flatten()
+    keep = torch.zeros(n_steps * n_batch, dtype=torch.bool, device=device)
     keep[rows] = True
     kept = only_rows(spikes, keep)
-    indptr = torch.zeros(len(rows) + 1, dtype=torch.int32)
+    indptr = spikes.indptr.new_zeros(len(rows) + 1)
     indptr[1:] = spikes.indptr.diff()[rows].cumsum(0)
     return SpikeBatch.trusted(indptr, kept.index, kept.value, (n_steps, len(samples), n))
 
@@ -94,22 +97,26 @@ def of_samples(spikes: SpikeBatch | Tensor, samples: Tensor) -> SpikeBatch | Ten
 def among_samples(part: SpikeBatch, samples: Tensor, n_batch: int) -> SpikeBatch:
     """Spikes (T, S, N) of the samples ``samples`` (rising, int64 [S]) as those of ``n_batch``."""
     n_steps, _, n = part.shape
-    counts = torch.zeros(n_steps, n_batch, dtype=torch.int32)
+    counts = part.indptr.new_zeros(n_steps, n_batch)
     counts[:, samples] = part.indptr.diff().view(n_steps, -1)
-    indptr = torch.zeros(n_steps * n_batch + 1, dtype=torch.int32)
+    indptr = part.indptr.new_zeros(n_steps * n_batch + 1)
     indptr[1:] = counts.flatten().cumsum(0)
     return SpikeBatch.trusted(indptr, part.index, part.value, (n_steps, n_batch, n))
 
 
 def one_after_another(parts: Sequence[SpikeBatch]) -> SpikeBatch:
     """Chunks (T_1, B, N), (T_2, B, N), ... of the same samples as one batch of all their steps."""
-    ends = torch.tensor([0, *(part.n_events for part in parts[:-1])]).cumsum(0)
-    starts = [part.indptr[:-1] + int(end) for part, end in zip(parts, ends, strict=True)]
-    n_events = sum(part.n_events for part in parts)
-    indptr = torch.cat([*starts, torch.tensor([n_events])]).to(torch.int32)
+    ends = [0, *accumulate(part.n_events for part in parts)]
+    starts = [part.indptr[:-1] + end for part, end in zip(parts, ends, strict=False)]
+    indptr = torch.cat([*starts, parts[0].indptr.new_tensor(ends[-1:])]).to(torch.int32)
     value = None
     if any(part.value is not None for part in parts):
-        value = torch.cat([torch.ones(p.n_events) if p.value is None else p.value for p in parts])
+        value = torch.cat(
+            [
+                torch.ones(p.n_events, device=p.index.device) if p.value is None else p.value
+                for p in parts
+            ]
+        )
     n_steps = sum(part.shape[0] for part in parts)
     index = torch.cat([part.index for part in parts])
     return SpikeBatch.trusted(indptr, index, value, (n_steps, *parts[0].shape[1:]))

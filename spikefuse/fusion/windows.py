@@ -131,7 +131,9 @@ class CoincidenceWindow(AnnealedDelays):
 
     def delays_ms(self) -> Tensor:
         """Delay of each unit's window in milliseconds, zero without one."""
-        return torch.zeros(self.n_units) if self.delay is None else super().delays_ms()
+        if self.delay is None:
+            return self.log_width.new_zeros(self.n_units)
+        return super().delays_ms()
 
     def widths_ms(self) -> Tensor:
         """Width, half-width or time constant of each unit in milliseconds."""
@@ -144,7 +146,7 @@ class CoincidenceWindow(AnnealedDelays):
         centre = self.delay_steps()
         log_width = held(self.log_width, None, math.log(self.width_max_ms))
         width = (log_width.exp() / self.dt_ms).clamp(min=_LEAST_WIDTH_STEPS)
-        lag = torch.arange(self.span + 1, dtype=centre.dtype)
+        lag = torch.arange(self.span + 1, dtype=centre.dtype, device=centre.device)
         away = lag - centre[:, None]
         if self.window == "gaussian":
             taps = torch.exp(-0.5 * (away / width[:, None]) ** 2)

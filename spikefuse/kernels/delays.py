@@ -36,11 +36,13 @@ def delay_ref(
         return SpikeBatch.from_dense(out), SpikeBatch.from_dense(rest)
     n_steps, n_batch, n = spikes.shape
     longest = max(steps)
-    per_address = torch.tensor(steps).repeat_interleave(torch.tensor(_sizes(steps, sizes, n)))
+    device = spikes.device
+    counts = torch.tensor(_sizes(steps, sizes, n), device=device)
+    per_address = torch.tensor(steps, device=device).repeat_interleave(counts)
     before = spikes.new_zeros(longest, n_batch, n) if history is None else history
     everything = torch.cat([before, spikes])
-    source = longest + torch.arange(n_steps)[:, None] - per_address
-    picks = source[:, None].expand(n_steps, n_batch, n).to(spikes.device)
+    source = longest + torch.arange(n_steps, device=device)[:, None] - per_address
+    picks = source[:, None].expand(n_steps, n_batch, n)
     return everything.gather(0, picks), everything[n_steps:]
 
 

@@ -91,7 +91,7 @@ def send_on_delta(
     return compact(both), torch.from_numpy(levels.astype(np.int64))
 
 
-def checked_level(level: Tensor | None, n_batch: int, n: int) -> Tensor:
+def checked_level(level: Tensor | None, n_batch: int, n: int, device: torch.device) -> Tensor:
     """A level that fits, or 0.
 
     Raises
@@ -100,7 +100,7 @@ def checked_level(level: Tensor | None, n_batch: int, n: int) -> Tensor:
         If it is not int64 [B, N].
     """
     if level is None:
-        return torch.zeros(n_batch, n, dtype=torch.int64)
+        return torch.zeros(n_batch, n, dtype=torch.int64, device=device)
     if level.shape != (n_batch, n) or level.dtype != torch.int64:
         raise ValueError(
             f"level must be int64 [{n_batch}, {n}], got {level.dtype} {tuple(level.shape)}"
@@ -114,7 +114,7 @@ def _checked(signal: Tensor, level: Tensor | None) -> Tensor:
         raise ValueError(f"signal must be floating point, got {signal.dtype}")
     if signal.ndim != 3:
         raise ValueError(f"signal must be [T, B, N], got shape {tuple(signal.shape)}")
-    return checked_level(level, signal.shape[1], signal.shape[2])
+    return checked_level(level, signal.shape[1], signal.shape[2], signal.device)
 
 
 def _check_range(scaled: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> None:

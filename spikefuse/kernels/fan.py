@@ -69,7 +69,7 @@ class Fan:
 
     def source(self) -> Tensor:
         """Presynaptic neuron of every edge, int64 [E]."""
-        return torch.repeat_interleave(torch.arange(self.n_in), self.ptr.diff().long())
+        return torch.repeat_interleave(self.ptr.diff().long())
 
     @classmethod
     def all_to_all(cls, n_in: int, n_out: int) -> Fan:

@@ -270,7 +270,7 @@ def running_mean(scores: Tensor, n_valid: Tensor | None = None) -> Tensor:
         Steps of each sample before its padding begins, at least 1: later ones add nothing, and the
         evidence stays as it was.
     """
-    steps = torch.arange(1, len(scores) + 1, dtype=scores.dtype)
+    steps = torch.arange(1, len(scores) + 1, dtype=scores.dtype, device=scores.device)
     if n_valid is None:
         return scores.cumsum(0) / steps[:, None, None]
     if n_valid.shape != scores.shape[1:2] or bool((n_valid < 1).any()):

@@ -96,8 +96,8 @@ class GatedEncoders:
         if not len(samples):
             n_out: Any = encoder.n_out
             if not self.events:
-                return torch.zeros(n_steps, n_batch, n_out), skipped
-            rows = torch.zeros(n_steps * n_batch + 1, dtype=torch.int32)
+                return torch.zeros(n_steps, n_batch, n_out, device=opened.device), skipped
+            rows = torch.zeros(n_steps * n_batch + 1, dtype=torch.int32, device=opened.device)
             shape = (n_steps, n_batch, n_out)
             return SpikeBatch.trusted(rows, rows[:0], None, shape), skipped
         some, after = self._run(

@@ -64,8 +64,8 @@ class Drive:
     def largest(self, n: int) -> Tensor:
         """Largest absolute weight onto each of ``n`` neurons of the population, float64."""
         size = self.weight().detach().double().abs()
-        neuron = self.per_weight(torch.arange(n)).expand(size.shape)
-        found = torch.zeros(n, dtype=torch.float64)
+        neuron = self.per_weight(torch.arange(n, device=size.device)).expand(size.shape)
+        found = size.new_zeros(n)
         return found.scatter_reduce(0, neuron.flatten(), size.flatten(), "amax")
 
 

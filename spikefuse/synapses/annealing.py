@@ -68,7 +68,7 @@ class AnnealedDelays(nn.Module):
     def delays_ms(self) -> Tensor:
         """Delay of each group in milliseconds, within its range; none without any."""
         if self.delay is None:
-            return torch.zeros(0)
+            return self.anneal.new_zeros(0)
         return self.delay.detach().clamp(0, self.delay_max_ms / DELAY_UNIT_MS) * DELAY_UNIT_MS
 
     def delay_steps(self) -> Tensor:

@@ -51,7 +51,7 @@ def gaussian_taps(delay: Tensor, sigma: float, span: int) -> tuple[Tensor, Tenso
     n_taps = min(span + 1, 2 * int(_REACH * sigma + 1) + 1)
     centre = delay.detach().round() - n_taps // 2
     first = centre.clamp(0, span + 1 - n_taps)
-    lag = first[:, None] + torch.arange(n_taps, dtype=delay.dtype)
+    lag = first[:, None] + torch.arange(n_taps, dtype=delay.dtype, device=delay.device)
     taps = torch.softmax(-0.5 * ((lag - delay[:, None]) / sigma) ** 2, 1)
     return taps, first.to(torch.int32)
 
