@@ -82,8 +82,8 @@ def missing_stress(stress: Mapping[str, Any]) -> Table:
         "missing",
         "accuracy",
         "retention",
-        "no harm: less the model trained without",
-        "utilisation of it",
+        "no harm",
+        "utilisation",
         f"dynamic energy, all -> its front end off ({profile})",
     )
     return Table("A missing modality", header, tuple(rows))
@@ -104,7 +104,7 @@ def noise_stress(stress: Mapping[str, Any]) -> Table:
                         model_name(model),
                         modality,
                         kind.replace("_", " "),
-                        f"{level:g} {found['unit']}",
+                        f"{level:g}",
                         figure_text(found["accuracy"][-1]),
                         figure_text(found["area"]),
                         figure_text(found["relative_area"]),
@@ -117,15 +117,15 @@ def noise_stress(stress: Mapping[str, Any]) -> Table:
         "model",
         "modality",
         "noise",
-        "highest level",
-        "accuracy there",
+        "level",
+        "accuracy",
         "area",
-        "area / clean accuracy",
+        "relative area",
         "area less the first fused model",
-        f"dynamic energy there ({profile})",
-        "evidence p50 there (ms)",
+        f"dynamic energy ({profile})",
+        "evidence p50 (ms)",
     )
-    return Table("Noise", header, tuple(rows))
+    return Table("Noise: the highest level, and the area over all levels", header, tuple(rows))
 
 
 def misalignment_stress(stress: Mapping[str, Any]) -> Table:
@@ -218,7 +218,7 @@ def gain_stress(stress: Mapping[str, Any]) -> Table:
         f"d' alone: {' / '.join(names)}",
         "gain",
         "d' over independent",
-        "slope of gain (below 0: inverse effectiveness)",
+        "slope of gain",
     )
     return Table("Multisensory gain", header, tuple(rows))
 

@@ -12,6 +12,9 @@ from rich import box
 from rich.console import Console
 from rich.table import Table as RichTable
 
+# Columns that a page has room for, and a terminal has not.
+_PAGE_ONLY = ("relative area", "area less", "dynamic energy", "d' over independent")
+
 
 def stress(
     run: Annotated[Path, typer.Argument(help="A run directory.")],
@@ -97,14 +100,16 @@ def print_stress(found: dict[str, Any], console: Console) -> None:
     console.print(
         f"{found['name']}: {n} test pairs, {seeds} seed(s); {found['interval']}", highlight=False
     )
+    console.print("Energies and differences of models: in the report and with --document.")
     for table in stress_tables(found):
         shown = RichTable(
             title=table.title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0)
         )
-        for i, cell in enumerate(table.header):
-            shown.add_column(cell, justify="left" if i < 2 else "right", overflow="fold")
+        kept = [i for i, cell in enumerate(table.header) if not cell.startswith(_PAGE_ONLY)]
+        for i in kept:
+            shown.add_column(table.header[i], justify="left" if i < 2 else "right")
         for row in table.rows:
-            shown.add_row(*row)
+            shown.add_row(*(row[i].replace(" [", "\n[") for i in kept))
         console.print(shown)
     for note in found["notes"]:
         console.print(f"- {note}", markup=False, highlight=False)

@@ -277,3 +277,43 @@ def test_same_seed_same_numbers(hand_made) -> None:
     assert first == again
     rows = rows_of(hand_made, "snn", 0)
     assert rows[foreign_class("swap/vision/other")].tolist() == [[1.0] * 12]
+
+
+def test_tables_and_figures_hold_what_was_measured(hand_made, tmp_path) -> None:
+    from analysis.stress_figures import draw_stress
+    from analysis.stress_tables import figure_text, markdown_tables, stress_tables
+
+    found = describe(hand_made, _config(), FAMILIES, 3, 0)
+    tables = {table.title: table for table in stress_tables(found)}
+    assert len(tables) == 8
+    for table in tables.values():
+        assert all(len(row) == len(table.header) for row in table.rows)
+    missing = tables["A missing modality"].rows[0]
+    assert missing[:2] == ("SNN fusion", "vision")
+    assert missing[2] == figure_text(found["measures"]["snn"]["missing"]["vision"]["accuracy"])
+    assert missing[2].startswith("0.333 [")
+    late = tables["Misalignment"].rows[0]
+    assert late[2].startswith("at least 155")
+    text = markdown_tables(found)
+    assert "Incongruent pairs" in text
+    assert all(note in text for note in found["notes"])
+    written = draw_stress(found, tmp_path)
+    assert [path.name for path in written[::3]] == [
+        "stress_noise.png",
+        "stress_offset.png",
+        "stress_gain.png",
+    ]
+    lines = (tmp_path / "stress_offset.csv").read_text().splitlines()
+    assert lines[0] == "panel,curve,x,value,low,high"
+    assert lines[1].startswith("audio late by (ms),SNN fusion,-200.0,1.0")
+
+
+def test_families_that_were_left_out_leave_no_rows(hand_made, tmp_path) -> None:
+    from analysis.stress_figures import draw_stress
+    from analysis.stress_tables import stress_tables
+
+    found = describe(hand_made, _config(), ["intervention"], 3, 0)
+    assert [t.title for t in stress_tables(found)] == [
+        "Interventions: content exchanged, number of events kept"
+    ]
+    assert draw_stress(found, tmp_path) == []
