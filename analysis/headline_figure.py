@@ -88,6 +88,7 @@ def draw_headline(curves: Sequence[Curve], folder: Path) -> list[Path]:
         axes[-1, 0].set_ylabel("evidence time (ms)")
         axes[-1, 0].set_yscale("symlog", linthresh=1, subs=(2, 5))
         axes[-1, 0].set_yticks([0, 1, 4, 16, 64, 256], ["0", "1", "4", "16", "64", "256"])
+        axes[-1, 0].set_ylim(bottom=-0.5)
         ticks = sorted({float(r) for curve in curves for r in curve.resolution_ms})
         for axis in axes.ravel():
             axis.set_xscale("log")

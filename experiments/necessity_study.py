@@ -197,6 +197,8 @@ def race_table(rows: Sequence[Row]) -> str:
                 f"{r['area_ms']:.1f}",
             ]
         )
+    if not lines:
+        return "No run with a fused model and one for each modality was read."
     heads = [
         "run",
         "seed",

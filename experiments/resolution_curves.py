@@ -68,6 +68,16 @@ def curves(rows: Sequence[Row], aim: Aim = "energy") -> Curves:
     return found
 
 
+def asked(rows: Sequence[Row]) -> set[tuple[str, str, int]]:
+    """Scene, family and resolution of all that was trained."""
+    return {
+        (row["scene"], family, row["resolution_ms"])
+        for row in rows
+        for family, members in FAMILIES.items()
+        if members.holds(row)
+    }
+
+
 def _point(resolution: int, pick: Candidate, runs: Sequence[Row], family: str) -> Point:
     prices = [run["energy_pj"][FAMILIES[family].price] for run in runs]
 

@@ -5,35 +5,46 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from experiments.resolution_choice import FAMILIES, PROFILES, WANTED_D_PRIME, Row
-from experiments.resolution_curves import SPIKING, TITLES, Curves, Point, curves, ratios, slope
+from experiments.resolution_curves import (
+    SPIKING,
+    TITLES,
+    Curves,
+    Point,
+    asked,
+    curves,
+    ratios,
+    slope,
+)
 from experiments.resolution_tasks import RESOLUTIONS_MS, SCENES
 from experiments.resolution_verdict import verdict
 from spikefuse.pages import markdown_table
+
+Asked = set[tuple[str, str, int]]
 
 
 def tables(rows: Sequence[Row]) -> dict[str, str]:
     """Every table by the name of its mark."""
     cheap, quick = curves(rows), curves(rows, "latency")
-    ran = sum(row["cpu_s"] for row in rows) / 60
+    minutes, ran = sum(row["cpu_s"] for row in rows) / 60, asked(rows)
     return {
-        "resolution energy": energy_table(cheap),
-        "resolution nets": net_table(cheap),
-        "resolution ratios": ratio_table(cheap),
+        "resolution energy": energy_table(cheap, ran),
+        "resolution nets": net_table(cheap, ran),
+        "resolution ratios": ratio_table(cheap, ran),
         "resolution slopes": slope_table(cheap),
-        "resolution latency": latency_table(cheap, quick),
+        "resolution latency": latency_table(cheap, quick, ran),
         "resolution verdict": verdict(cheap, quick)
-        + f"\n\nThe page rests on {len(rows)} trained nets and {ran:.0f} minutes of one core.",
+        + f"\n\nThe page rests on {len(rows)} trained nets and {minutes:.0f} minutes of one core.",
     }
 
 
-def energy_table(found: Curves) -> str:
+def energy_table(found: Curves, ran: Asked) -> str:
     """nJ a sample by profile, scene and family: ideal reuse / none."""
     lines = []
     for profile in PROFILES:
         for (scene, family), points in found.items():
             cells = {p.resolution_ms: _energy(p, profile) for p in points}
             name = FAMILIES[family].title
-            lines.append([TITLES[profile], scene, name, *_columns(cells)])
+            lines.append([TITLES[profile], scene, name, *_columns(cells, ran, scene, family)])
     return markdown_table(["profile", "scene", "", *_heads()], lines)
 
 
@@ -45,7 +56,7 @@ def _energy(p: Point, profile: str) -> str:
     return nominal + spread + mark
 
 
-def net_table(found: Curves) -> str:
+def net_table(found: Curves, ran: Asked) -> str:
     """The chosen net and its test d'."""
     lines = []
     for (scene, family), points in found.items():
@@ -54,11 +65,11 @@ def net_table(found: Curves) -> str:
             f"{p.candidate.step_ms} ms, {p.d_prime:.2f} ({p.n_seeds})"
             for p in points
         }
-        lines.append([scene, FAMILIES[family].title, *_columns(cells)])
+        lines.append([scene, FAMILIES[family].title, *_columns(cells, ran, scene, family)])
     return markdown_table(["scene", "", *_heads()], lines)
 
 
-def latency_table(cheap: Curves, quick: Curves) -> str:
+def latency_table(cheap: Curves, quick: Curves, ran: Asked) -> str:
     """Evidence time of both choices, in ms."""
     lines = []
     for scene, family in cheap:
@@ -68,7 +79,7 @@ def latency_table(cheap: Curves, quick: Curves) -> str:
             {p.resolution_ms: p for p in found[scene, family]} for found in (cheap, quick)
         )
         cells = {r: f"{_delay(one[r])} / {_delay(other[r])}" for r in one}
-        lines.append([scene, FAMILIES[family].title, *_columns(cells)])
+        lines.append([scene, FAMILIES[family].title, *_columns(cells, ran, scene, family)])
     return markdown_table(["scene", "", *_heads()], lines)
 
 
@@ -89,7 +100,7 @@ def slope_table(found: Curves) -> str:
     return markdown_table(["scene", "", "over (ms)", *heads], lines)
 
 
-def ratio_table(found: Curves) -> str:
+def ratio_table(found: Curves, ran: Asked) -> str:
     """Energy of each kind of SNN over the cheapest opponent's; above 1 it loses."""
     lines = []
     for profile in PROFILES:
@@ -100,7 +111,7 @@ def ratio_table(found: Curves) -> str:
                     for r, (ratio, rival) in ratios(found, scene, family, profile).items()
                 }
                 name = FAMILIES[family].title
-                lines.append([TITLES[profile], scene, name, *_columns(cells)])
+                lines.append([TITLES[profile], scene, name, *_columns(cells, ran, scene, family)])
     return markdown_table(["profile", "scene", "", *_heads()], lines)
 
 
@@ -108,6 +119,9 @@ def _heads() -> list[str]:
     return [f"{r} ms" for r in RESOLUTIONS_MS]
 
 
-def _columns(cells: dict[int, str]) -> list[str]:
-    """Cells by resolution; a family that reaches no d' of 1 has none."""
-    return [cells.get(r, "not reached") for r in RESOLUTIONS_MS]
+def _columns(cells: dict[int, str], ran: Asked, scene: str, family: str) -> list[str]:
+    """Cells by resolution; there is none where no net of the family reaches d' = 1."""
+    return [
+        cells.get(r, "not reached" if (scene, family, r) in ran else "not run")
+        for r in RESOLUTIONS_MS
+    ]

@@ -105,9 +105,9 @@ def _losses(found: Curves, profile: str) -> list[str]:
                 lines.append(f"- {where}: nowhere.")
                 continue
             said = "everywhere" if len(lost) == len(by_resolution) else "at " + _listed(lost)
-            lines.append(
-                f"- {where}: {said}, by {min(lost.values()):.2g} to {max(lost.values()):.2g} times."
-            )
+            least, most = f"{min(lost.values()):.2g}", f"{max(lost.values()):.2g}"
+            by = most if least == most else f"{least} to {most}"
+            lines.append(f"- {where}: {said}, by a factor of {by}.")
     return lines
 
 
