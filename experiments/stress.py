@@ -68,6 +68,9 @@ def run_stress(
     families = _families(only)
     if limit is not None and limit < 1:
         raise ConfigError(f"--limit must be at least 1, got {limit}")
+    for name in models:
+        if name not in config.models:
+            raise ConfigError(f"--models must be of {list(config.models)}, got {name!r}")
     torch.set_num_threads(config.train.threads)
     reporter.stage(f"data: {config.data.source}")
     data = load_data(config.data, lambda done, total: reporter.progress(done, total, "encoding"))

@@ -317,3 +317,19 @@ def test_families_that_were_left_out_leave_no_rows(hand_made, tmp_path) -> None:
         "Interventions: content exchanged, number of events kept"
     ]
     assert draw_stress(found, tmp_path) == []
+
+
+def test_wrong_names_are_refused_before_anything_runs(tmp_path) -> None:
+    from experiments.config import to_toml
+    from experiments.stress import run_stress
+    from spikefuse.errors import ConfigError
+
+    with pytest.raises(ConfigError, match="RUN must be a run directory"):
+        run_stress(tmp_path, None)
+    (tmp_path / "config.toml").write_text(to_toml(Config()))
+    with pytest.raises(ConfigError, match=r"--only must be of missing, .*, got 'mising'"):
+        run_stress(tmp_path, None, only=["mising"])
+    with pytest.raises(ConfigError, match="--limit must be at least 1, got 0"):
+        run_stress(tmp_path, None, limit=0)
+    with pytest.raises(ConfigError, match=r"--models must be of \[.*\], got 'cnn'"):
+        run_stress(tmp_path, None, models=["cnn"])
