@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor, nn
 from torch.utils.weak import WeakIdKeyDictionary
+
+from spikefuse.spikes import SpikeBatch
 
 
 class Constants:
@@ -60,3 +63,20 @@ def _storage(tensor: Tensor) -> int:
 def _version(tensor: Tensor) -> int:
     """How often it was written in place; tensors of inference mode do not keep count."""
     return -1 if tensor.is_inference() else int(tensor._version)
+
+
+def storages_of(value: Any) -> set[int]:
+    """Where the dense tensors in nested containers lie."""
+    found = (t for t in tensors_in(value) if isinstance(t, Tensor) and not t.is_sparse)
+    return {int(t.untyped_storage()._cdata) for t in found}
+
+
+def tensors_in(value: Any) -> list[Tensor | SpikeBatch]:
+    """Every tensor in nested containers."""
+    if isinstance(value, Tensor | SpikeBatch):
+        return [value]
+    if isinstance(value, Mapping):
+        return [t for v in value.values() for t in tensors_in(v)]
+    if isinstance(value, tuple | list):
+        return [t for v in value for t in tensors_in(v)]
+    return []

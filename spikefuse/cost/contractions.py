@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from spikefuse.cost.messages import Messages, ReadAs, messages_in
+from spikefuse.cost.messages import Messages, ReadAs, messages_in, on_host
+from spikefuse.kernels.tally import count_some
 from spikefuse.opcounts import PathCounts
 
 
@@ -44,6 +46,17 @@ class Convolution:
     transposed: bool
     output_padding: Sequence[int]
     groups: int
+
+    def fixed(self) -> Convolution:
+        """The same, as a key: torch hands out lists."""
+        return Convolution(
+            tuple(self.stride),
+            tuple(self.padding),
+            tuple(self.dilation),
+            self.transposed,
+            tuple(self.output_padding),
+            self.groups,
+        )
 
     def of(self, x: Tensor, weight: Tensor) -> Tensor:
         """The convolution of x [B, C, ...]."""
@@ -82,10 +95,75 @@ class Convolution:
         )
 
 
+class Fans(NamedTuple):
+    """Weights that one message of each address drives.
+
+    Parameters
+    ----------
+    used, every : float64 Tensor
+        Those other than zero, and all.
+    n_every : int
+        Sum of ``every``.
+    """
+
+    used: Tensor
+    every: Tensor
+    n_every: int
+
+
+def convolution_fans(options: Convolution, shape: torch.Size, weight: Tensor) -> Fans:
+    """Fan-out of the inputs ``[C, ...]`` of a convolution."""
+    every, n_every = _all_taps(options.fixed(), shape, weight.shape)
+    weight = weight.detach()
+    full = not weight.numel() or count_some(weight, backend=on_host(weight)) == weight.numel()
+    used = every if full else options.fan_out(shape, (weight != 0).double())
+    return Fans(used, every, n_every)
+
+
+def matrix_fans(weight: Tensor) -> Fans:
+    """Fan-out of the inputs of ``weight [..., K, N]``."""
+    used = (weight != 0).sum(-1, dtype=torch.float64)
+    every = torch.full_like(used, weight.shape[-1])
+    return Fans(used, every, weight.numel())
+
+
+@lru_cache(maxsize=256)
+def _all_taps(
+    options: Convolution, shape: torch.Size, weight_shape: torch.Size
+) -> tuple[Tensor, int]:
+    """Fan-out by all weights of a convolution, and its sum: of no values, so found once."""
+    every = options.fan_out(shape, torch.ones(weight_shape, dtype=torch.float64))
+    return every, int(every.sum().round())
+
+
+class Driven(NamedTuple):
+    """What messages did: by weights other than zero, and by all.
+
+    Parameters
+    ----------
+    acs, macs, signed, reads, total : int
+        As of `spikefuse.kernels.tally.weigh`.
+    graded : int
+        How many of the messages have to be multiplied.
+    """
+
+    acs: int
+    macs: int
+    signed: int
+    reads: int
+    total: int
+    graded: int
+
+
+def driven_by(sent: Messages, fans: Fans) -> Driven:
+    """What the messages of every input address did."""
+    acs, signed, macs, reads, total = sent.weighed(fans.used, fans.every)
+    return Driven(acs, macs, signed, reads, total, 0 if sent.are_spikes else 1)
+
+
 def synapses(
-    sent: Messages,
-    used: Tensor,
-    every: Tensor,
+    driven: Driven,
+    n_every: int,
     sizes: tuple[int, int, int],
     rows: int,
     setting: Setting,
@@ -94,25 +172,24 @@ def synapses(
 
     Parameters
     ----------
-    sent : Messages
-        Of every input address.
-    used, every : float64 Tensor
-        Fan-out of every address by weights other than zero, and by all weights.
+    driven : Driven
+    n_every : int
+        Weights that one message of every input would drive.
     sizes : (int, int, int)
         Elements of the input, of the output, and of the weight.
     rows : int
         How often the weights are applied.
     """
-    acs, signed, macs = sent.driving(used)
-    dense = int(every.sum().round()) * rows
+    acs, macs, signed, reads, total, graded = driven
+    dense = n_every * rows
     n_in, n_out, n_weights = sizes
-    if setting.spiking and sent.are_spikes:
+    if setting.spiking and not graded:
         return PathCounts(
             effective_acs=acs,
             signed_acs=signed,
             dense_macs=dense,
-            spikes_routed=sent.total,
-            weight_reads=int((sent.all * every).sum().round()),
+            spikes_routed=total,
+            weight_reads=reads,
             weight_words=n_weights,
             modality=setting.modality,
         )
@@ -134,11 +211,10 @@ def synapses(
 def weighted_product(x: Tensor, weight: Tensor, setting: Setting) -> tuple[Messages, PathCounts]:
     """``x [..., M, K] @ weight [..., K, N]``: the messages of the K inputs, and what they cause."""
     sent = messages_in(x, (x.ndim - 2,), setting.read_as)
-    used = (weight != 0).sum(-1, dtype=torch.float64)
-    every = torch.full_like(used, weight.shape[-1])
     rows = x.shape[-2]
     sizes = x.numel(), x.numel() // max(x.shape[-1], 1) * weight.shape[-1], weight.numel()
-    return sent, synapses(sent, used, every, sizes, rows, setting)
+    fans = matrix_fans(weight)
+    return sent, synapses(driven_by(sent, fans), fans.n_every, sizes, rows, setting)
 
 
 def activation_product(a: Tensor, b: Tensor, setting: Setting) -> PathCounts:

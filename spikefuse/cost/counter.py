@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from spikefuse.cost.constancy import Constants
+from spikefuse.cost.constancy import Constants, storages_of, tensors_in
 from spikefuse.cost.dispatch_rules import DispatchRules
 from spikefuse.cost.foreign_neurons import Watch
 from spikefuse.cost.layer_rules import paths_of, traffic_of
@@ -21,6 +21,7 @@ from spikefuse.cost.messages import ReadAs, Remembered
 from spikefuse.cost.neuron_rules import TELLING, active_updates_of, count_updates
 from spikefuse.cost.placement import Placement, Traffic
 from spikefuse.cost.roles import SYNAPSES, Frame, Role, roles_of
+from spikefuse.cost.torch_layers import TorchLayers, input_of
 from spikefuse.encoders.observing import FusedLayer, observing
 from spikefuse.kernels.watching import ActiveUpdates
 from spikefuse.opcounts import OpCounts, PathCounts
@@ -70,7 +71,7 @@ class Counter:
         self._mkldnn = True
         self._mode: _Dispatch | None = None
         self._rules: DispatchRules | None = None  # made when an operation needs them
-        self._memory = Remembered()
+        self._layers, self._memory = TorchLayers(), Remembered()
 
     def __enter__(self) -> Counter:
         self._roles = roles_of(self.model, self.read_as)
@@ -205,25 +206,30 @@ class Counter:
             self._mode = _Dispatch(self)
             self._mode.__enter__()  # type: ignore[no-untyped-call]
             self._memory.__enter__()
-            first = next(iter(_tensors_in((args, kwargs))), None)
+            self._layers.run += 1
+            first = next(iter(tensors_in((args, kwargs))), None)
             self._batch = 1 if first is None else first.shape[self.batch_dim % len(first.shape)]
         frame = Frame(module, role, self._batch, role.covered)
         if role.leaf:
             frame.made = set()
         self._frames.append(frame)
+        if role.plain and self._read(frame, args, kwargs):
+            return
         if role.covered:
-            if role.leaf:  # nothing in it to be seen: leave it its full speed
-                frame.unseen = torch._C._DisableTorchDispatch()
-                frame.unseen.__enter__()  # type: ignore[no-untyped-call]
+            if role.leaf:
+                frame.hide()
             if role.tells:
                 frame.updates = ActiveUpdates().__enter__()
         elif role.watch is not None:
             frame.covered = self._paused = True
             try:
-                frame.watch = role.watch(module, args, kwargs, frame.setting)
+                with torch._C._DisableTorchDispatch():
+                    frame.watch = role.watch(module, args, kwargs, frame.setting)
             finally:
                 self._paused = False
             self._watches.append(frame.watch)
+            if role.leaf and all(type(t) in (Tensor, nn.Parameter) for t in tensors_in(args)):
+                frame.hide()
         elif isinstance(module, nn.LSTM):
             # Step by step in operations that are counted, instead of in one.
             self._mkldnn = torch._C._get_mkldnn_enabled()
@@ -263,12 +269,25 @@ class Counter:
                 self.foldable[frame.role.path] = None
             self._last_synapse = None
 
+    def _read(self, frame: Frame, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+        """Read the input of a plain layer; what is constant is followed by its operations."""
+        x = input_of(frame.module, args, kwargs)
+        if x is None or self._dispatch_rules().constants.is_weight(x):
+            return False
+        frame.hide()
+        frame.call = self._layers.read(frame.module, x, frame.setting, self.placement is not None)
+        return True
+
     def _finish(
         self, frame: Frame, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any
     ) -> None:
         """Count a call that ended by the rule of its module, if it has one."""
         module = frame.module
-        if frame.role.ruled:
+        if frame.call is not None:
+            path, weight = frame.call.path(output.numel(), frame.setting), frame.call.weight
+            known = weight.data_ptr(), weight.numel()
+            self._note(frame.role.path, path, frame.call.traffic, known)
+        elif frame.role.ruled:
             n_active = None if frame.updates is None else frame.updates.n
             self._count_by_rule(module, frame.role, args, output, n_active)
         elif frame.watch is not None:
@@ -285,9 +304,9 @@ class Counter:
         if frame.made is None:
             return
         own = [*frame.module.parameters(), *frame.module.buffers()]
-        known = frame.made.union(_storages((args, kwargs)), _storages(own))
-        if not known.issuperset(_storages(output)):
-            self._list(f"{frame.role.path} ({type(frame.module).__name__})")
+        known = frame.made.union(storages_of((args, kwargs)), storages_of(own))
+        if not known.issuperset(storages_of(output)):
+            self.uncounted[f"{frame.role.path} ({type(frame.module).__name__})"] = None
 
     # Operations.
 
@@ -298,28 +317,39 @@ class Counter:
         frame = self._frames[-1]
         if frame.covered:
             return func(*args, **kwargs)
-        if self._rules is None:
-            self._rules = DispatchRules(Constants(self.model))
+        rules = self._dispatch_rules()
         setting, merges = frame.setting, frame.role.merges
         in_place = func._schema.name.endswith("_")
         if in_place:  # its first operand will be gone
-            found = self._rules.count(func, args, kwargs, args[0], setting, merges)
+            found = rules.count(func, args, kwargs, args[0], setting, merges)
         out = func(*args, **kwargs)
         if not in_place:
-            found = self._rules.count(func, args, kwargs, out, setting, merges)
+            found = rules.count(func, args, kwargs, out, setting, merges)
         # What comes from numpy is lifted, not made.
         if frame.made is not None and func._schema.name != "aten::lift_fresh":
-            frame.made.update(_storages(out))
+            frame.made.update(storages_of(out))
         if isinstance(found, str):
             if not (found.startswith("spikefuse.") and merges):
-                self._list(f"{frame.role.path}: {found}")
+                self.uncounted[f"{frame.role.path}: {found}"] = None
         elif found is not None:
             where = self._where(frame, found.family)
-            self._add(where, found.path)
-            self._note_traffic(where, found.traffic)
-            if found.weight is not None:
-                self._weights.setdefault(where, {})[found.weight[0]] = found.weight[1]
+            self._note(where, found.path, found.traffic, found.weight)
         return out
+
+    def _dispatch_rules(self) -> DispatchRules:
+        """The rules of operations, made when something asks for them."""
+        if self._rules is None:
+            self._rules = DispatchRules(Constants(self.model))
+        return self._rules
+
+    def _note(
+        self, where: str, path: PathCounts, traffic: Traffic | None, weight: tuple[Any, int] | None
+    ) -> None:
+        """What one operation did, by which weight."""
+        self._add(where, path)
+        self._note_traffic(where, traffic)
+        if weight is not None:
+            self._weights.setdefault(where, {})[weight[0]] = weight[1]
 
     def _where(self, frame: Frame, family: str) -> str:
         """The path of an operation: its module, and what it is unless the module is just that."""
@@ -341,9 +371,6 @@ class Counter:
         if known.kind != path.kind and not (known.is_silent or path.is_silent):
             where = f"{where} ({path.kind})"  # spikes at one call, frames at another
         self.paths[where] = self.paths[where].joined(path) if where in self.paths else path
-
-    def _list(self, what: str) -> None:
-        self.uncounted[what] = None
 
 
 class _Dispatch(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -370,20 +397,3 @@ def _put_back(module: nn.Module, infer: Any) -> None:
     del module.__dict__["infer"]
     if infer is not None:
         module.__dict__["infer"] = infer
-
-
-def _storages(value: Any) -> set[int]:
-    """Where the dense tensors in nested containers lie."""
-    found = (t for t in _tensors_in(value) if isinstance(t, Tensor) and not t.is_sparse)
-    return {int(t.untyped_storage()._cdata) for t in found}
-
-
-def _tensors_in(value: Any) -> list[Tensor | SpikeBatch]:
-    """Every tensor in nested containers."""
-    if isinstance(value, Tensor | SpikeBatch):
-        return [value]
-    if isinstance(value, Mapping):
-        return [t for v in value.values() for t in _tensors_in(v)]
-    if isinstance(value, tuple | list):
-        return [t for v in value for t in _tensors_in(v)]
-    return []

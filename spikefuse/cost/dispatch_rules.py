@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from spikefuse.cost.constancy import Constants
@@ -13,6 +12,8 @@ from spikefuse.cost.contractions import (
     Convolution,
     Setting,
     activation_product,
+    convolution_fans,
+    driven_by,
     synapses,
     weighted_product,
 )
@@ -61,7 +62,6 @@ class DispatchRules:
 
     def __init__(self, constants: Constants) -> None:
         self.constants = constants
-        self._fans: dict[Any, tuple[int, Tensor, Tensor]] = {}
 
     def count(
         self,
@@ -135,9 +135,9 @@ class DispatchRules:
         x, weight, _, *rest = args
         options = Convolution(*rest)
         sent = messages_in(x, (0,), setting.read_as)
-        used, every = self._fan_out(options, x.shape[1:], weight)
+        fans = convolution_fans(options, x.shape[1:], weight)
         sizes = x.numel(), out.numel(), weight.numel()
-        path = synapses(sent, used, every, sizes, x.shape[0], setting)
+        path = synapses(driven_by(sent, fans), fans.n_every, sizes, x.shape[0], setting)
         traffic = Traffic(sent.all, weight, options)
         return Found("conv", path, traffic, self._identity(weight), True)
 
@@ -146,24 +146,6 @@ class DispatchRules:
         if self.constants.is_parameter(weight):
             return weight.data_ptr(), weight.numel()
         return tuple(weight.shape), weight.numel()
-
-    def _fan_out(
-        self, options: Convolution, shape: torch.Size, weight: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Weights that each input drives: those other than zero, and all of them."""
-        if not self.constants.is_parameter(weight) or weight.is_inference():
-            used = (weight != 0).double()
-            return options.fan_out(shape, used), options.fan_out(shape, torch.ones_like(used))
-        key = (weight.data_ptr(), tuple(weight.shape), tuple(shape), str(options))
-        known = self._fans.get(key)
-        version = weight._version
-        if known is None or known[0] != version:
-            used = (weight.detach() != 0).double()
-            every = known[2] if known else options.fan_out(shape, torch.ones_like(used))
-            driven = every if bool(used.all()) else options.fan_out(shape, used)
-            known = (version, driven, every)
-            self._fans[key] = known
-        return known[1], known[2]
 
 
 def op_name(func: Any) -> tuple[str, str]:

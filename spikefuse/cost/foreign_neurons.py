@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from functools import partial
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from spikefuse.cost.contractions import Setting, weighted_product
+from spikefuse.cost.messages import on_host
+from spikefuse.kernels.tally import count_some
 from spikefuse.opcounts import PathCounts
 
 Paths = dict[str, PathCounts]
@@ -53,31 +57,42 @@ def foreign_neuron(layer: nn.Module) -> Callable[..., Watch] | None:
 class _Known(Watch):
     """Counts that are known before the call, but for the spikes it fires."""
 
-    def __init__(self, before: PathCounts) -> None:
+    def __init__(self, before: Callable[..., PathCounts]) -> None:
         self.before = before
 
     def done(self, output: Any) -> Paths:
         spikes = output[0] if isinstance(output, tuple) else output
-        return {"": _fired(self.before, spikes)}
+        return {"": self.before(fired=_n_fired(spikes))}
 
     def undo(self) -> None:
         pass
 
 
+def _n_fired(spikes: Tensor) -> int:
+    sent = spikes.detach()
+    return int(sent.count_nonzero()) if sent.is_sparse else count_some(sent, backend=on_host(sent))
+
+
 def _fired(path: PathCounts, spikes: Tensor) -> PathCounts:
-    return path.joined(
-        PathCounts(spikes_fired=int(spikes.detach().count_nonzero()), modality=path.modality)
-    )
+    return replace(path, spikes_fired=path.spikes_fired + _n_fired(spikes))
 
 
 def _updates(live: Tensor, n_states: int, setting: Setting) -> PathCounts:
     """Updates of the neurons, ``live [..., ]`` a cell for each neuron and step."""
-    cells, active = live.numel(), int(live.sum())
+    return _updates_of(live.numel(), int(live.sum()), n_states, setting)
+
+
+def _updates_of(
+    cells: int, active: int, n_states: int, setting: Setting, words: int = 0, fired: int = 0
+) -> PathCounts:
+    """So many updates, some of them active, of neurons that hold so many words."""
     return PathCounts(
         neuron_updates_active=active,
         neuron_updates_idle=cells - active,
         state_reads=n_states * cells,
         state_writes=n_states * cells,
+        state_words=words,
+        spikes_fired=fired,
         modality=setting.modality,
     )
 
@@ -92,17 +107,18 @@ def _snntorch(layer: nn.Module) -> Callable[..., Watch] | None:
     name = next(
         (n for n in reversed(_SNNTORCH) if isinstance(layer, getattr(neurons, n, ()))), None
     )
-    return None if name is None else _snntorch_watch
+    return None if name is None else partial(_snntorch_watch, _SNNTORCH[name])
 
 
 def _snntorch_watch(
-    layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any], setting: Setting
+    names: tuple[str, ...],
+    layer: Any,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    setting: Setting,
 ) -> Watch:
-    neurons = sys.modules["snntorch"]
-    name = next(n for n in reversed(_SNNTORCH) if isinstance(layer, getattr(neurons, n, ())))
     x: Tensor = args[0] if args else kwargs["input_"]
-    live = x.detach() != 0
-    names = _SNNTORCH[name]
+    seen = [x.detach()]
     for position, state_name in enumerate(names, start=1):
         given = args[position] if len(args) > position else kwargs.get(state_name)
         state: Tensor = getattr(layer, state_name) if given is None else given
@@ -110,10 +126,21 @@ def _snntorch_watch(
             continue  # it starts from zero
         if state_name == "spk":
             state = layer.recurrent(state)
-        live = live | (state.detach() != 0)
-    n_states = len([n for n in names if n != "spk"])
+        seen.append(state.detach())
+    n_states = len(names) - names.count("spk")
     words = n_states * x.numel() // max(setting.batch, 1)
-    return _Known(_with_capacity(_updates(live, n_states, setting), words))
+    return _Known(partial(_updates_of, x.numel(), _n_live(seen), n_states, setting, words))
+
+
+def _n_live(seen: list[Tensor]) -> int:
+    """In how many cells one of some tensors of one shape is not zero."""
+    if len(seen) > 2:
+        live = seen[0] != 0
+        for x in seen[1:]:
+            live = live | (x != 0)
+        return int(live.sum())
+    n: int = count_some(*seen, backend=on_host(seen[0]) or on_host(seen[-1]))
+    return n
 
 
 def _norse(layer: nn.Module) -> Callable[..., Watch] | None:

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 from torch.utils.weak import WeakIdKeyDictionary
 
-from spikefuse.kernels.tally import tally, tally_events, weigh
+from spikefuse.kernels import registry
+from spikefuse.kernels.tally import are_spikes, sift, tally, tally_events, weigh
 from spikefuse.spikes import SpikeBatch
 
 Spikes = Tensor | SpikeBatch
@@ -32,7 +33,7 @@ class Messages:
     negative : Tensor[N], optional
         Those of ``whole`` of negative amplitude, which are subtracted; none by default.
     table : Tensor[3, N], optional
-        The three as one, where they were counted together.
+        The three as one, where they were counted together; addresses may have dimensions elsewhere.
     """
 
     whole: Tensor
@@ -50,19 +51,21 @@ class Messages:
         """Number of messages."""
         return int((self.all if self.table is None else self.table[:2]).sum())
 
-    @property
+    @cached_property
     def are_spikes(self) -> bool:
         """Whether none of them has to be multiplied."""
         return not bool(self.graded.any())
 
     def weighed(self, used: Tensor, every: Tensor) -> tuple[int, int, int, int, int]:
-        """As `driving` by ``used`` [N], then all messages by ``every`` [N], and their number."""
+        """As `driving` by ``used``, then all messages by ``every``, and their number."""
         table = self.table
         if table is None:
             nothing = torch.zeros_like(self.whole)
             negative = nothing if self.negative is None else self.negative
             table = torch.stack([self.whole, self.graded, negative])
-        acs, macs, signed, reads, total = weigh(table, used, every)
+        flat = table.reshape(3, -1)
+        flat_used, flat_every = used.reshape(-1), every.reshape(-1)
+        acs, macs, signed, reads, total = weigh(flat, flat_used, flat_every, backend=on_host())
         return acs, signed, macs, reads, total
 
     def driving(self, fan_out: Tensor) -> tuple[int, int, int]:
@@ -150,6 +153,13 @@ def messages_in(x: Tensor, over: tuple[int, ...], read_as: ReadAs) -> Messages:
     if read_as not in ("events", "frames", "whole", "auto"):
         raise ValueError(f"read_as must be 'events', 'frames', 'whole' or 'auto', got {read_as!r}")
     x = x.detach()
+    rows = _as_rows(x, over)
+    if rows is not None:
+        table = sift(rows[0], read_as, backend=on_host())
+        if not rows[1]:
+            table = table.sum(1)
+        whole, graded, negative = table.reshape(3, *rows[1]).unbind(0)
+        return Messages(whole, graded, negative, table)
     if x.numel() == 0:
         kept = [n for d, n in enumerate(x.shape) if d not in {i % x.ndim for i in over}]
         nothing = x.new_zeros(kept, dtype=torch.double)
@@ -162,16 +172,33 @@ def messages_in(x: Tensor, over: tuple[int, ...], read_as: ReadAs) -> Messages:
         if is_spike and read_as != "frames":
             return Messages(amount * amplitude, nothing)
         return Messages(nothing, amount)
-    if read_as == "frames" or (read_as != "events" and not _are_spikes(x, read_as)):
+    if read_as == "frames" or (read_as != "events" and not are_spikes(x, read_as)):
         graded = _summed(x != 0, over)
         return Messages(torch.zeros_like(graded), graded)
     whole, graded, negative = (_summed(part, over) for part in _split(x.double()))
     return Messages(whole, graded, negative)
 
 
+def on_host(x: Tensor | None = None) -> str | None:
+    """The backend that adds up x: as asked, but plain torch where what was asked for cannot."""
+    asked = registry.asked()
+    fits = x is None or (x.dtype == torch.float32 and x.layout == torch.strided)
+    return None if asked is None or (asked == registry.NUMBA and fits) else registry.REFERENCE
+
+
 def n_rows(spikes: Spikes) -> int:
     """Steps times samples: how often a layer that never rests would run."""
     return spikes.shape[0] * spikes.shape[1]
+
+
+def _as_rows(x: Tensor, over: tuple[int, ...]) -> tuple[Tensor, torch.Size] | None:
+    """x as rows to be summed and the shape of what is left, where a kernel does it in one pass."""
+    n = len(over)
+    plain = x.dtype == torch.float32 and x.device.type == "cpu" and x.layout == torch.strided
+    if not plain or not 0 < n <= x.ndim or over != tuple(range(n)) or x.numel() == 0:
+        return None
+    kept = x.shape[n:]
+    return x.reshape(-1, math.prod(kept) if kept else x.shape[-1]), kept
 
 
 def _split(value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -198,14 +225,6 @@ def _of_one_amplitude(x: Tensor, over: tuple[int, ...]) -> tuple[Tensor, float] 
     if float(total.sum()) != int(x.count_nonzero()) * most:
         return None
     return (total / most).round(), most
-
-
-def _are_spikes(x: Tensor, read_as: ReadAs) -> bool:
-    """Whether all can be spikes by this reading."""
-    if x.is_complex():
-        return False
-    found = x == x.round() if read_as == "whole" else (x == 0) | (x.abs() == 1)
-    return bool(found.all())
 
 
 def _summed(x: Tensor, over: tuple[int, ...]) -> Tensor:

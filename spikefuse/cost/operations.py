@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from spikefuse.cost.contractions import Setting, elementwise_product, scaled
-from spikefuse.cost.messages import messages_in
+from spikefuse.cost.messages import messages_in, on_host
+from spikefuse.kernels.tally import count_some, count_spikes
 from spikefuse.opcounts import PathCounts
 from spikefuse.work import fft_work
 
@@ -129,9 +130,8 @@ def _accumulate(
     operands = _tensors(args)
     factor = 2 if out.is_complex() else 1
     if name in ("add", "sub") and setting.spiking and len(operands) == 2:
-        sent = [messages_in(x, tuple(range(x.ndim)), setting.read_as) for x in operands]
-        if all(x.are_spikes for x in sent) and operands[0].shape == operands[1].shape:
-            total = sum(x.total for x in sent)
+        total = _spikes_of(operands, setting)
+        if total is not None:
             return PathCounts(
                 effective_acs=total,
                 dense_macs=2 * out.numel(),
@@ -140,8 +140,25 @@ def _accumulate(
             )
     if len(operands) < 2:
         return _dense(out.numel(), setting, effective_acs=factor * out.numel())
-    some = (operands[0] != 0) | (operands[1] != 0)
-    return _dense(out.numel(), setting, effective_acs=factor * int(some.sum()))
+    if operands[0].shape == operands[1].shape:
+        backend = on_host(operands[0]) or on_host(operands[1])
+        some = count_some(operands[0], operands[1], backend=backend)
+    else:
+        some = int(((operands[0] != 0) | (operands[1] != 0)).sum())
+    return _dense(out.numel(), setting, effective_acs=factor * some)
+
+
+def _spikes_of(operands: Sequence[Tensor], setting: Setting) -> int | None:
+    """Spikes in operands of one shape; None if one of them is a frame."""
+    if operands[0].shape != operands[1].shape:
+        return None
+    total = 0
+    for x in operands:
+        found = None if x.is_complex() else count_spikes(x, setting.read_as, backend=on_host(x))
+        if found is None:
+            return None
+        total += found
+    return total
 
 
 def _multiply(

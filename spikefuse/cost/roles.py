@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import nn
 
 from spikefuse.cost.contractions import Setting
@@ -14,6 +15,7 @@ from spikefuse.cost.foreign_neurons import Watch, foreign_neuron
 from spikefuse.cost.layer_rules import has_rule
 from spikefuse.cost.messages import ReadAs
 from spikefuse.cost.neuron_rules import TELLING
+from spikefuse.cost.torch_layers import Call, is_plain
 from spikefuse.encoders.dropout import SpikeDropout
 from spikefuse.kernels.watching import ActiveUpdates
 
@@ -46,6 +48,8 @@ class Role:
         Whether its kernel tells the active updates of its neurons.
     merges : bool
         Whether currents that meet in it are sums that its synapses make.
+    plain : bool
+        Whether it is a layer of torch that can be counted from its input, see `torch_layers`.
     watch : function, optional
         Makes the watch of neurons of another library.
     called : bool
@@ -62,6 +66,7 @@ class Role:
     leaf: bool
     tells: bool
     merges: bool
+    plain: bool
     watch: Callable[..., Watch] | None
     called: bool
 
@@ -96,6 +101,7 @@ def roles_of(model: nn.Module, read_as: ReadAs | Mapping[str, ReadAs]) -> dict[n
             next(module.children(), None) is None,
             module in ruled and isinstance(module, TELLING),
             merges(module),
+            is_plain(module) and "parametrizations" not in parts,
             watches[module],
             type(module).forward is not nn.Module.forward,
         )
@@ -129,12 +135,19 @@ class Frame:
     watch: Watch | None = None
     made: set[int] | None = None  # storages that operations of a module without children made
     unseen: AbstractContextManager[Any] | None = None
+    call: Call | None = None  # of a plain layer that is counted from its input
     updates: ActiveUpdates | None = None
 
     @property
     def setting(self) -> Setting:
         """How the call is read."""
         return self.role.setting(self.batch)
+
+    def hide(self) -> None:
+        """Leave its operations their full speed: nothing in them is to be seen."""
+        self.covered = True
+        self.unseen = torch._C._DisableTorchDispatch()
+        self.unseen.__enter__()  # type: ignore[no-untyped-call]
 
     def show(self) -> None:
         """Let its operations be seen again, and listen to its kernels no more."""

@@ -7,6 +7,7 @@ explicit backend never falls back; automatic takes the first that can, and the r
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -141,7 +142,9 @@ def gpu_device() -> str:
 
 def kernel(op: str, backend: str, name: str) -> Callable[..., Any]:
     """The function ``name`` of the module that holds ``op``'s kernels for ``backend``."""
-    function: Callable[..., Any] = getattr(import_module(_KERNELS[op][backend]), name)
+    module = _KERNELS[op][backend]
+    # Small kernels feel the time that it takes to find out that a module is there.
+    function: Callable[..., Any] = getattr(sys.modules.get(module) or import_module(module), name)
     return function
 
 

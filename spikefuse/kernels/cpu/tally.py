@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 from numba import njit
@@ -15,6 +17,8 @@ Words = npt.NDArray[np.int32]
 
 # Non-zeros of so many rows are counted in int32 before they go to float64.
 _BLOCK_ROWS = 4096
+# Cells that are counted in int32 at a time.
+_BLOCK = 1 << 24
 
 
 @_cached
@@ -98,6 +102,101 @@ def _add(value: np.float32, c: int, found: Doubles) -> None:
             found[2, c] += size
     else:
         found[1, c] += 1
+
+
+@_cached
+def sift_columns(x: Floats, code: int, found: Doubles) -> None:
+    """As `tally_columns`, unless ``x [R, N]`` is a frame, whose non-zeros are all graded.
+
+    ``code`` 0: it is one; 1: it is one if a non-zero is not +1 or -1; 2: if a value is not whole;
+    3: it is none.
+    """
+    counts = np.zeros(x.shape[1], np.int32)
+    flags = np.int32(0)
+    for r in range(x.shape[0]):
+        flags |= _sift_row(x[r], counts)
+    if code == 0 or (code == 1 and flags & 1) or (code == 2 and flags & 2):
+        for c in range(len(counts)):
+            found[1, c] = counts[c]
+    elif flags & 5:  # amplitudes or signs differ
+        _one_by_one(x, found)
+    else:
+        for c in range(len(counts)):
+            found[0, c] = counts[c]
+
+
+@_cached
+def drive(
+    x: Floats, code: int, used: Doubles, every: Doubles
+) -> tuple[float, float, float, float, float, float]:
+    """`sift_columns` and `weigh` as one, then the number of graded messages."""
+    found = np.zeros((3, x.shape[1]))
+    sift_columns(x, code, found)
+    acs, macs, signed, reads, total = weigh(found, used, every)
+    return acs, macs, signed, reads, total, found[1].sum()
+
+
+@_cached
+def _sift_row(x: Floats, counts: Words) -> np.int32:
+    """Count the non-zeros of a row; 1 if one is not +1 or -1, 2 if not whole, 4 if negative."""
+    other, broken, negative = np.int32(0), np.int32(0), np.int32(0)
+    for c in range(len(counts)):
+        value = x[c]
+        some = value != np.float32(0)
+        counts[c] += np.int32(some)
+        other |= np.int32(some & (abs(value) != np.float32(1)))
+        broken |= np.int32(value != np.floor(value))
+        negative |= np.int32(value < np.float32(0))
+    return np.int32(other | (broken << 1) | (negative << 2))
+
+
+@_cached
+def count_spikes(x: Floats, code: int) -> float:
+    """Spikes in ``x [N]``, read as by `sift_columns`; -1 if one of its messages is graded."""
+    total = 0.0
+    for i in range(len(x)):
+        size = abs(x[i])
+        if size == np.float32(0):
+            continue
+        unfit = code == 0 or (code == 1 and size != np.float32(1))
+        if unfit or not (size == np.floor(size) and size < np.inf):
+            return -1.0
+        total += size
+    return total
+
+
+@_cached
+def count_some(x: Floats) -> int:
+    """How many cells of ``x [N]`` are not zero."""
+    n = 0
+    for start in range(0, len(x), _BLOCK):
+        n += _some(x[start : start + _BLOCK])
+    return n
+
+
+@_cached
+def _some(x: Floats) -> Any:
+    few = np.int32(0)
+    for i in range(len(x)):
+        few = np.int32(few + np.int32(x[i] != np.float32(0)))
+    return few
+
+
+@_cached
+def count_either(x: Floats, y: Floats) -> int:
+    """In how many cells ``x [N]`` or ``y [N]`` is not zero."""
+    n = 0
+    for start in range(0, len(x), _BLOCK):
+        n += _either(x[start : start + _BLOCK], y[start : start + _BLOCK])
+    return n
+
+
+@_cached
+def _either(x: Floats, y: Floats) -> Any:
+    few = np.int32(0)
+    for i in range(len(x)):
+        few = np.int32(few + np.int32((x[i] != np.float32(0)) | (y[i] != np.float32(0))))
+    return few
 
 
 @_cached

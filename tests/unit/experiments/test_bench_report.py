@@ -111,6 +111,50 @@ def run_quick(tmp_path: Path) -> Path:
     return path
 
 
+def counted_row(value: float) -> dict:
+    """A row whose promise is not to exceed something."""
+    row = result_row(value=value)
+    row["targets"]["t"] |= {"at_least": None, "aim": None, "aim_met": None, "at_most": 2.0}
+    row["targets"]["t"]["met"] = value <= 2.0
+    return row
+
+
+def test_a_promise_not_to_exceed_is_told_as_such() -> None:
+    rows = [counted_row(1.5), counted_row(2.5) | {"name": "work B"}]
+    table = row_tables(rows)[0].splitlines()
+    assert "1.5x against peer: at most 2 met" in table[2]
+    assert "2.5x against peer: at most 2 MISSED" in table[3]
+    line = target_table([{"rows": rows}]).splitlines()[-1]
+    assert "at most 2 (met in 1 of 2)" in line
+    assert line.endswith("| work B |")
+
+
+def test_tables_are_placed_between_the_marks_of_a_page(tmp_path: Path) -> None:
+    result = {
+        "group": "counting",
+        "machine": {"cpu": "a chip", "when": "today", "load_average": [0.25]},
+        "setting": {"rounds": 9, "data": "synthetic"},
+        "rows": [counted_row(1.5)],
+    }
+    found, page = tmp_path / "counting.json", tmp_path / "page.md"
+    found.write_text(json.dumps(result))
+    marks = "<!-- bench counting -->", "<!-- /bench counting -->"
+    page.write_text(f"Before.\n\n{marks[0]}\nold\n{marks[1]}\n\nAfter.\n")
+    told = CliRunner().invoke(bench, ["report", str(found), "--into", str(page)])
+    assert told.exit_code == 0, told.output
+    text = page.read_text()
+    assert text.startswith("Before.\n\n<!--")
+    assert text.endswith("-->\n\nAfter.\n")
+    assert "old" not in text
+    assert "at most 2 met" in text
+    assert "load average 0.2, 9 rounds" in text
+    page.write_text("No marks.\n")
+    told = CliRunner().invoke(bench, ["report", str(found), "--into", str(page)])
+    assert isinstance(told.exception, ValueError)
+    lost = CliRunner().invoke(bench, ["report", str(found), "--into", str(tmp_path / "none.md")])
+    assert isinstance(lost.exception, ConfigError)
+
+
 def test_from_the_command_line_to_the_page(tmp_path: Path) -> None:
     path = run_quick(tmp_path)
     result = json.loads(path.read_text())

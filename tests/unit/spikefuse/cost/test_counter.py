@@ -183,3 +183,32 @@ def test_steps_add_up_when_the_state_goes_on(seed: int, at: int) -> None:
         _, state = layer(x[:at])
     parts = count(layer, x[:at]) + count(layer, (x[at:], state), batch_dim=1)
     assert parts.totals == count(layer, x).totals
+
+
+@pytest.mark.parametrize("read_as", ["auto", "frames", "events"])
+def test_layers_counted_by_their_input_count_as_their_operations_do(
+    read_as: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layers = [nn.Conv2d(2, 4, 3, 2, padding=1, groups=2), nn.ReLU(), nn.Flatten(), nn.Linear(16, 5)]
+    net = nn.Sequential(*layers)
+    with torch.no_grad():
+        for layer in (layers[0], layers[3]):
+            layer.weight[0] = 0
+    drawn = torch.rand(3, 2, 4, 4, generator=torch.Generator().manual_seed(1))
+    for x in (drawn * (drawn > 0.5), (drawn > 0.6).float(), -2 * (drawn > 0.6).float()):
+        with monkeypatch.context() as patch:
+            patch.setattr("spikefuse.cost.roles.is_plain", lambda _: False)
+            operations = count(net, x, read_as=read_as)
+        with monkeypatch.context() as patch:
+            patch.setattr("spikefuse.cost.counter.DispatchRules.count", None)  # must not be called
+            assert count(net, x, read_as=read_as) == operations
+    assert operations.by_path["0"].effective_macs or operations.by_path["0"].effective_acs
+
+
+def test_a_weight_written_behind_torch_is_read_again_at_the_next_run() -> None:
+    net = nn.Sequential(nn.Linear(3, 2))
+    with Counter(net) as counter, torch.no_grad():
+        net(torch.full((1, 3), 0.5))
+        net[0].weight.data[0] = 0
+        net(torch.full((1, 3), 0.5))
+    assert counter.counts(2).totals["effective_macs"] == 6 + 3

@@ -5,7 +5,17 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spikefuse.kernels.tally import tally, tally_events, tally_ref, weigh
+from spikefuse.kernels.tally import (
+    count_some,
+    count_spikes,
+    drive,
+    sift,
+    sift_ref,
+    tally,
+    tally_events,
+    tally_ref,
+    weigh,
+)
 from spikefuse.spikes import SpikeBatch
 
 VALUES = st.sampled_from([0.0, 1.0, -1.0, 2.0, -3.0, 0.5, 0.99999994, 1e-30, 16777216.0])
@@ -64,3 +74,45 @@ def test_what_messages_drive_is_a_sum_over_addresses(n: int, data: st.DataObject
     expected += [sum(m * int(e) for m, e in zip(sent, every, strict=True)), sum(sent)]
     for backend in ("numba", "reference"):
         assert list(weigh(table, used, every, backend=backend)) == expected
+
+
+ODD = st.sampled_from([0.0, -0.0, 1.0, -1.0, 2.0, -3.0, 0.5, float("inf"), float("nan")])
+READINGS = ["frames", "auto", "whole", "events"]
+
+
+@pytest.mark.parametrize("reading", READINGS)
+@given(data=st.data())
+def test_frames_are_told_from_spikes_as_the_reference_does(
+    reading: str, data: st.DataObject
+) -> None:
+    kinds = data.draw(st.lists(ODD, min_size=1, max_size=3))
+    cells = data.draw(st.lists(st.sampled_from(kinds), min_size=12, max_size=12))
+    x = torch.tensor(cells).reshape(4, 3)
+    table = sift_ref(x, reading)
+    assert torch.equal(sift(x, reading, backend="numba"), table)
+    used, every = torch.tensor([[2.0, 0.0, 5.0], [7.0, 7.0, 7.0]], dtype=torch.float64)
+    driven = weigh(table, used, every), int(table[1].sum())
+    for backend in ("numba", "reference"):
+        *sums, graded = drive(x, reading, used, every, backend=backend)
+        assert (tuple(sums), graded) == driven
+        spikes = None if graded else int(table[0].sum())
+        assert count_spikes(x, reading, backend=backend) == spikes
+
+
+def test_a_frame_of_ones_is_spikes_unless_it_is_declared() -> None:
+    x = torch.tensor([[1.0, 2.0], [0.0, 1.0]])
+    assert sift(x, "auto").tolist() == [[0, 0], [1, 2], [0, 0]]
+    assert sift(x, "whole").tolist() == [[1, 3], [0, 0], [0, 0]]
+    assert sift(x[:, :1], "auto").tolist() == [[1], [0], [0]]
+    assert sift(x[:, :1], "frames").tolist() == [[0], [1], [0]]
+    with pytest.raises(ValueError, match="reading must be one of"):
+        sift(x, "spikes")
+
+
+@given(st.lists(ODD, min_size=6, max_size=6), st.lists(ODD, min_size=6, max_size=6))
+def test_cells_with_something_in_them(first: list[float], second: list[float]) -> None:
+    x, y = torch.tensor(first), torch.tensor(second)
+    for backend in ("numba", "reference"):
+        assert count_some(x, backend=backend) == sum(v != 0 for v in first)
+        either = sum(a != 0 or b != 0 for a, b in zip(first, second, strict=True))
+        assert count_some(x, y, backend=backend) == either
