@@ -71,10 +71,13 @@ class Candidate:
 def candidates(resolution_ms: int) -> dict[str, list[Candidate]]:
     """All that a family may choose from at a required resolution, by family.
 
-    Frames are as long as the resolution, a half or a quarter of it. Spiking nets have steps of
+    Frames are as long as the resolution, a half or a quarter of it, from 64 ms on an eighth as
+    well; a GRU's the same but for the shortest. Spiking nets have steps of
     1 ms, and of 4 ms and a quarter of the resolution where that is longer.
     """
     bins = [b for b in (resolution_ms, resolution_ms // 2, resolution_ms // 4) if b >= 1]
+    if resolution_ms >= 64:
+        bins.append(resolution_ms // 8)
     snn = [
         Candidate("concat", 8, 1),
         Candidate("concat", 32, 1),
@@ -86,7 +89,7 @@ def candidates(resolution_ms: int) -> dict[str, list[Candidate]]:
     return {
         "snn": snn,
         "cnn": [Candidate("cnn", width, b) for b in bins for width in (4, 16)],
-        "gru": [Candidate("gru", width, b) for b in bins[:2] for width in (8, 16)],
+        "gru": [Candidate("gru", width, b) for b in bins[:-1] for width in (8, 16)],
     }
 
 
