@@ -19,6 +19,7 @@ def test_every_operation_is_listed_with_the_state_of_every_backend() -> None:
         "fused_layer",
         "lif_scan",
         "li_scan",
+        "tally",
     }
     assert operations <= set(backends)
     assert backends["lif_scan"] == {
@@ -26,7 +27,7 @@ def test_every_operation_is_listed_with_the_state_of_every_backend() -> None:
         "numba": "on",
         "cuda": requirements.missing() or "on",
     }
-    assert backends["fused_layer"]["cuda"] == "no cuda kernel of fused_layer"
+    assert backends["tally"]["cuda"] == "no cuda kernel of tally"
 
 
 def test_the_reason_is_printed_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
