@@ -100,7 +100,7 @@ def operator_cell(setting: Setting, fusion: str, seed: int) -> dict[str, Any]:
     found: dict[str, Any] = {"float": trained.test, "validation": trained.validation}
     for bits in (8, 4):
         rounded = quantised(trained.model, inputs, bits)
-        found[f"rounded_{bits}"] = score(rounded, read, setting.data, "test")[0]
+        found[f"rounded_{bits}"] = score(rounded, read, setting.data, "test").accuracy
     rate = _AWARE_RATE * setting.config.train.dense_learning_rate
     aware = quantised(trained.model, inputs, 4)
     n = max(setting.epochs // _AWARE_SHARE, 1)

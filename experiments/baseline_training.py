@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import copy
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +12,7 @@ from torch import Tensor, nn
 from experiments.batches import batches, dense_inputs, spiking_inputs
 from experiments.config import Config
 from experiments.data import PairedData
+from experiments.fitting import Score, fit_best
 from spikefuse.baselines import DenseFusion, QNNTwin
 from spikefuse.events import MultiStream
 
@@ -50,39 +49,26 @@ def fit(
     A `QNNTwin` has no early window: it learns the whole sample.
     """
     settings = config.train
-    top = settings.dense_learning_rate if rate is None else rate
-    optimizer = torch.optim.AdamW(model.parameters(), top, weight_decay=settings.weight_decay)
-    best: tuple[float, float, dict[str, Tensor]] | None = None
-    for epoch in range(1, epochs + 1):
-        scale = 0.5 * (1 + math.cos(math.pi * (epoch - 1) / epochs))
-        for group in optimizer.param_groups:
-            group["lr"] = top * max(scale, 0.02)
-        _epoch(model, read, data, config, optimizer, seed, epoch)
-        accuracy, loss = score(model, read, data, "validation")
-        if best is None or (accuracy, -loss) > best[:2]:
-            best = (accuracy, -loss, copy.deepcopy(model.state_dict()))
-    if best is not None:
-        model.load_state_dict(best[2])
-    model.eval()
-    validation = score(model, read, data, "validation")[0]
-    return Trained(model, validation, score(model, read, data, "test")[0])
+    found = fit_best(
+        model,
+        lambda epoch: _losses(model, read, data, config, seed, epoch),
+        lambda: score(model, read, data, "validation"),
+        settings,
+        settings.dense_learning_rate if rate is None else rate,
+        settings.weight_decay,
+        epochs,
+    )
+    return Trained(model, found.accuracy, score(model, read, data, "test").accuracy)
 
 
-def _epoch(
-    model: nn.Module,
-    read: Read,
-    data: PairedData,
-    config: Config,
-    optimizer: torch.optim.Optimizer,
-    seed: int,
-    epoch: int,
-) -> None:
-    """One pass over freshly drawn pairs; its randomness is that of (seed, epoch)."""
+def _losses(
+    model: nn.Module, read: Read, data: PairedData, config: Config, seed: int, epoch: int
+) -> Iterator[Tensor]:
+    """Of one pass over freshly drawn pairs; its randomness is that of (seed, epoch)."""
     settings, windows_ms = config.train, config.cost.windows_ms
     rng = np.random.default_rng([seed, epoch, 1])
     torch.manual_seed(int(rng.integers(2**31)))
     pairs = data.epoch_pairs(seed, epoch, settings.partners)
-    model.train()
     for batch in batches(data, "train", pairs, settings.batch_size, settings.dense_augment, rng):
         inputs = read(batch.samples)
         loss = torch.nn.functional.cross_entropy(model(inputs), batch.labels)
@@ -90,14 +76,11 @@ def _epoch(
             early = model.anytime(inputs, [float(rng.choice(windows_ms))])[0]
             early_loss = torch.nn.functional.cross_entropy(early, batch.labels)
             loss = loss + settings.window_weight * early_loss
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
+        yield loss
 
 
 @torch.no_grad()
-def score(model: nn.Module, read: Read, data: PairedData, split: str) -> tuple[float, float]:
+def score(model: nn.Module, read: Read, data: PairedData, split: str) -> Score:
     """Accuracy and mean loss on a split's fixed pairs."""
     model.eval()
     right, loss, pairs = 0, 0.0, data.fixed_pairs[split]
@@ -105,7 +88,7 @@ def score(model: nn.Module, read: Read, data: PairedData, split: str) -> tuple[f
         scores = model(read(batch.samples))
         loss += float(torch.nn.functional.cross_entropy(scores, batch.labels, reduction="sum"))
         right += int((scores.argmax(1) == batch.labels).sum())
-    return right / len(pairs), loss / len(pairs)
+    return Score(right / len(pairs), loss / len(pairs))
 
 
 def frame_reader(

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import copy
-import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,6 +11,7 @@ from torch import Tensor, nn
 
 from experiments.config import Config
 from experiments.data import PairedData
+from experiments.fitting import Score, fit_best
 from experiments.results_data import N_VARIANTS, Feed, Rows
 from experiments.results_families import Trial
 from sensors.paired import Pair
@@ -22,19 +20,6 @@ from spikefuse.baselines import DenseFusion
 from spikefuse.models import FusionSNN, running_mean
 
 _READ_AT_ONCE = 64
-
-
-@dataclass(frozen=True)
-class Score:
-    """Accuracy and mean loss on the fixed pairs of a split."""
-
-    accuracy: float
-    loss: float
-
-    @property
-    def rank(self) -> tuple[float, float]:
-        """Larger is better: accuracy, then loss."""
-        return self.accuracy, -self.loss
 
 
 def fit(
@@ -48,57 +33,37 @@ def fit(
 ) -> Score:
     """Train, leave the model at its best epoch on validation, and return its score there.
 
-    AdamW with half a cosine of learning rate; pairs are redrawn every epoch. A share
-    ``train.window_weight`` of the batches also learns to answer after a random window: in
-    expectation that weighs as the same weight in every batch, at a fraction of the time.
+    As `fit_best`; pairs are redrawn every epoch. A share ``train.window_weight`` of the batches
+    also learns to answer after a random window: in expectation that weighs as the same weight in
+    every batch, at a fraction of the time.
     """
     settings = config.train
     spiking = isinstance(model, FusionSNN)
-    base = settings.learning_rate if spiking else settings.dense_learning_rate
-    top = trial.rate * base
-    optimizer = torch.optim.AdamW(model.parameters(), top, weight_decay=trial.decay)
-    best: tuple[Score, dict[str, Tensor]] | None = None
-    for epoch in range(1, epochs + 1):
-        scale = 0.5 * (1 + math.cos(math.pi * (epoch - 1) / epochs))
-        for group in optimizer.param_groups:
-            group["lr"] = top * max(scale, 0.02)
-        _epoch(model, feed, data, config, optimizer, seed, epoch)
-        found = score(model, feed, data, "validation")
-        if best is None or found.rank > best[0].rank:
-            best = (found, copy.deepcopy(model.state_dict()))
-    if best is None:
-        raise ValueError(f"epochs must be at least 1, got {epochs}")
-    model.load_state_dict(best[1])
-    model.eval()
-    return best[0]
+    rate = trial.rate * (settings.learning_rate if spiking else settings.dense_learning_rate)
+    return fit_best(
+        model,
+        lambda epoch: _losses(model, feed, data, config, seed, epoch),
+        lambda: score(model, feed, data, "validation"),
+        settings,
+        rate,
+        trial.decay,
+        epochs,
+    )
 
 
-def _epoch(
-    model: nn.Module,
-    feed: Feed,
-    data: PairedData,
-    config: Config,
-    optimizer: torch.optim.Optimizer,
-    seed: int,
-    epoch: int,
-) -> None:
-    """One pass; its randomness is that of (seed, epoch)."""
+def _losses(
+    model: nn.Module, feed: Feed, data: PairedData, config: Config, seed: int, epoch: int
+) -> Iterator[Tensor]:
+    """Of one pass; its randomness is that of (seed, epoch)."""
     settings, windows_ms = config.train, config.cost.windows_ms
     rng = np.random.default_rng([seed, epoch, 1])
     torch.manual_seed(int(rng.integers(2**31)))
     pairs = data.epoch_pairs(seed, epoch, settings.partners)
-    model.train()
     for rows, labels in batches(data, "train", pairs, settings.batch_size, rng):
         answers_early = bool(windows_ms) and rng.random() < settings.window_weight
         at_ms = float(rng.choice(windows_ms)) if answers_early else None
         scores = training_scores(model, feed(rows), config, at_ms)
-        loss = torch.stack([torch.nn.functional.cross_entropy(s, labels) for s in scores]).sum()
-        if not bool(torch.isfinite(loss)):
-            continue  # a rate that is too high loses its trial, not the study
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
+        yield torch.stack([torch.nn.functional.cross_entropy(s, labels) for s in scores]).sum()
 
 
 def batches(

@@ -6,13 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tiny_run
 import torch
+from tiny_run import learner_of
 
 from experiments.batches import Batch, batches
 from experiments.checkpoints import CheckpointFolder
-from experiments.config import Config, load_config
+from experiments.config import Config
 from experiments.data import PairedData, load_data
-from experiments.learners import Learner, build_learner
+from experiments.learners import Learner
 from experiments.missing import accuracy_without, describe_missing
 from experiments.objective import Objective
 from experiments.study_runs import operations
@@ -20,31 +22,14 @@ from experiments.training import train_model
 from spikefuse.errors import ConfigError
 from spikefuse.events import EventStream, MultiStream
 
-TINY = [
-    "data.digits.n_train=40",
-    "data.digits.n_validation=20",
-    "data.digits.n_test=20",
-    "model.vision.convs=[]",
-    "model.vision.hidden=10",
-    "model.audio.hidden=10",
-    "model.fusion_hidden=10",
-    "data.dt_ms=40.0",
-    "train.epochs=2",
-    "train.threads=1",
-]
-
 
 def tiny(*more: str) -> Config:
-    return load_config("demo", [*TINY, *more])
+    return tiny_run.tiny("train.epochs=2", *more)
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> PairedData:
     return load_data(tiny().data, cache_dir=tmp_path_factory.mktemp("cache"))
-
-
-def learner_of(config: Config, data: PairedData, name: str = "snn") -> Learner:
-    return build_learner(name, config, data.sensor_sizes, 0, len(data.classes))
 
 
 def run(

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tiny_run import tiny
 
 from experiments.batches import batches
 from experiments.config import Config, load_config
@@ -17,25 +18,12 @@ from experiments.run import run_experiment
 from spikefuse.errors import ConfigError
 from spikefuse.neurons import FixedFormat
 
-TINY = [
-    "data.digits.n_train=40",
-    "data.digits.n_validation=20",
-    "data.digits.n_test=20",
-    "model.vision.convs=[]",
-    "model.vision.hidden=10",
-    "model.audio.hidden=10",
-    "model.fusion_hidden=10",
-    "data.dt_ms=40.0",
-    "train.threads=1",
-    "train.aware_epochs=2",
-    "cost.latency_repeats=3",
-]
 LOIHI, INT8, FP32 = "loihi1_davies2018", "horowitz_45nm_int8", "horowitz_45nm_fp32"
 
 
 @pytest.fixture(scope="module")
 def config() -> Config:
-    return load_config("demo", TINY)
+    return tiny("train.aware_epochs=2", "cost.latency_repeats=3")
 
 
 @pytest.fixture(scope="module")

@@ -9,15 +9,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tiny_run
 import torch
+from tiny_run import learner_of
 
 from experiments import checkpoints, training
 from experiments.batches import batches
 from experiments.checkpoints import CheckpointFolder
-from experiments.config import Config, TrainConfig, load_config
+from experiments.config import Config, TrainConfig
 from experiments.data import PairedData, load_data
 from experiments.guard import NotFiniteError
-from experiments.learners import Learner, build_learner
+from experiments.learners import Learner
 from experiments.objective import Objective
 from experiments.schedule import learning_rate_scale
 from experiments.training import Score, train_model
@@ -25,32 +27,14 @@ from spikefuse.errors import ConfigError
 from spikefuse.events import EVENT_DTYPE, EventStream, MultiStream
 from spikefuse.models import running_mean
 
-TINY = [
-    "data.digits.n_train=40",
-    "data.digits.n_validation=20",
-    "data.digits.n_test=20",
-    "model.vision.convs=[]",
-    "model.vision.hidden=10",
-    "model.audio.hidden=10",
-    "model.fusion_hidden=10",
-    "data.dt_ms=40.0",
-    "train.epochs=2",
-    "train.batch_size=16",
-    "train.threads=1",
-]
-
 
 def tiny(*more: str) -> Config:
-    return load_config("demo", [*TINY, *more])
+    return tiny_run.tiny("train.epochs=2", "train.batch_size=16", *more)
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> PairedData:
     return load_data(tiny().data, cache_dir=tmp_path_factory.mktemp("cache"))
-
-
-def learner_of(config: Config, data: PairedData, name: str = "snn") -> Learner:
-    return build_learner(name, config, data.sensor_sizes, 0, len(data.classes))
 
 
 def run(
