@@ -13,10 +13,10 @@ import typer
 from rich.console import Console
 
 from experiments.bench.commands import bench
-from experiments.count_command import count
-from experiments.set_commands import data
-from experiments.stress_command import stress
-from experiments.study_commands import study
+from experiments.commands.count import count
+from experiments.commands.data import data
+from experiments.commands.stress import stress
+from experiments.commands.study import study
 from spikefuse.errors import ConfigError, SpikefuseError
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def train(
         return
     config = load_config(config_path, overrides or [])
     if download:
-        from experiments.sets import download_sets
+        from experiments.loading.sets import download_sets
 
         for line in download_sets(config.data):
             typer.echo(line)
@@ -120,7 +120,7 @@ def compare(
     json_path: JsonOption = None,
 ) -> None:
     """Compare spiking and dense models over one or more runs; reads run directories only."""
-    from experiments.compare import compare_runs
+    from experiments.evaluation.compare import compare_runs
 
     comparison = compare_runs(
         runs, Console(), profiles=profile or [], reuse=reuse, at_accuracy=at_accuracy
@@ -152,8 +152,8 @@ def sweep(
     config = next(iter(points.values()))[1]
     folder = out or _new_folder(f"sweep-{config.name}")
     _limit_threads(config.train.threads)
-    from experiments.console import ConsoleReporter
-    from experiments.summary import print_sweep
+    from experiments.commands.console import ConsoleReporter
+    from experiments.commands.summary import print_sweep
     from experiments.sweep import run_sweep
 
     console = Console()
@@ -197,7 +197,7 @@ def profiles(
     ] = None,
 ) -> None:
     """List the hardware and sensor profiles, or print one with the source of every constant."""
-    from experiments.listing import constants_table, print_profile, print_profiles
+    from experiments.commands.listing import constants_table, print_profile, print_profiles
 
     if document is not None:
         from spikefuse.pages import write_tables
@@ -219,7 +219,7 @@ def doctor(
     if gpu:
         _examine_gpu(json_path)
         return
-    from experiments.doctor import diagnose, render_diagnosis
+    from experiments.commands.doctor import diagnose, render_diagnosis
 
     diagnosis = diagnose()
     render_diagnosis(diagnosis, Console())
@@ -229,7 +229,7 @@ def doctor(
 
 def _examine_gpu(json_path: Path | None) -> None:
     """Parity and times on a GPU; exit code 1 where there is none or a kernel is wrong."""
-    from experiments.doctor_gpu import examine_gpu
+    from experiments.gpu.doctor import examine_gpu
 
     found = examine_gpu(Console())
     if found is not None and json_path is not None:
@@ -265,9 +265,9 @@ def _train(config: Config, folder: Path, json_path: Path | None) -> None:
     """Train or continue a run, then print the table and write the report."""
     _limit_threads(config.train.threads)
     from analysis.records import load_run
-    from experiments.console import ConsoleReporter
+    from experiments.commands.console import ConsoleReporter
+    from experiments.commands.summary import print_summary
     from experiments.run import run_experiment
-    from experiments.summary import print_summary
 
     console = Console()
     started = time.perf_counter()

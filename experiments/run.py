@@ -14,27 +14,27 @@ import torch
 
 from analysis.comparison import compare_models
 from analysis.records import load_run
-from experiments.checkpoints import CheckpointFolder
 from experiments.config import Config, load_config, to_toml
-from experiments.data import PairedData, load_data
 from experiments.environment import describe_environment
-from experiments.evaluate import Evaluation, evaluate, raster_of, typical_sample
-from experiments.files import is_leftover, remove_leftovers, write_bytes, write_json, write_text
-from experiments.host_cost import describe_host
-from experiments.learners import Learner, build_learner
-from experiments.missing import describe_missing
-from experiments.precision import AWARE, train_aware
-from experiments.results import build_result, groups
-from experiments.scores import (
+from experiments.evaluation.evaluate import Evaluation, evaluate, raster_of, typical_sample
+from experiments.evaluation.host_cost import describe_host
+from experiments.evaluation.missing import describe_missing
+from experiments.evaluation.precision import AWARE, train_aware
+from experiments.evaluation.results import build_result, groups
+from experiments.evaluation.scores import (
     FinalScores,
     calibrate_late,
     final_scores,
     write_answers,
     write_scores,
 )
-from experiments.timeline import Traced, trace
-from experiments.tracking import check_tracking, track
-from experiments.training import epochs_of, train_model
+from experiments.evaluation.timeline import Traced, trace
+from experiments.files import is_leftover, remove_leftovers, write_bytes, write_json, write_text
+from experiments.loading.data import PairedData, load_data
+from experiments.training.checkpoints import CheckpointFolder
+from experiments.training.learners import Learner, build_learner
+from experiments.training.loop import epochs_of, train_model
+from experiments.training.tracking import check_tracking, track
 from spikefuse.errors import ConfigError
 
 PREDICTION_COLUMNS = (

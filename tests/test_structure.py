@@ -16,7 +16,7 @@ PACKAGES = ["analysis", "experiments", "sensors", "spikefuse"]
 NUMBA_FOLDERS = ("spikefuse/kernels/cpu/", "sensors/_numba/")
 CUPY_FOLDERS = ("spikefuse/kernels/gpu/",)
 # Commands about GPUs; nothing else imports them but inside a function.
-GPU_COMMANDS = ("experiments/gpu_", "experiments/doctor_gpu")
+GPU_COMMANDS = ("experiments/gpu/",)
 # Absolute ones only: neither a folder of that name in a relative path nor one in a URL.
 MACHINE_PATH = re.compile(r"(?<![\w.}>])/(?:work|root|home)/[\w.]")
 TEXT_SUFFIXES = {".py", ".toml", ".md", ".cff", ".j2", ".cu", ".cuh", ".txt", ".yml", ""}

@@ -1,8 +1,8 @@
 """The embedded default at the size of a test."""
 
 from experiments.config import Config, load_config
-from experiments.data import PairedData
-from experiments.learners import Learner, build_learner
+from experiments.loading.data import PairedData
+from experiments.training.learners import Learner, build_learner
 
 TINY = (
     "data.digits.n_train=40",

@@ -87,7 +87,7 @@ def kernels(
         _run("kernels", peers, quick, rounds, only, json_path, data_root)
         return
     from experiments.files import write_text
-    from experiments.gpu_thresholds import calibrate as measure
+    from experiments.gpu.thresholds import calibrate as measure
 
     found = measure(Console())
     if json_path is not None:
@@ -140,7 +140,7 @@ def _run(
     from experiments.bench.rows import Setting
     from experiments.bench.show import row_lines
     from experiments.bench.suite import run_group
-    from experiments.console import ConsoleReporter
+    from experiments.commands.console import ConsoleReporter
     from experiments.files import write_text
 
     console = Console()

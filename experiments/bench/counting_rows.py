@@ -11,12 +11,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from experiments.batches import batches, spiking_inputs
 from experiments.bench.recordings import SENSORS, training_samples
 from experiments.bench.rows import Contender, Row, Setting
 from experiments.config import Config, load_config
-from experiments.data import load_data
-from experiments.learners import build_learner
+from experiments.loading.batches import batches, spiking_inputs
+from experiments.loading.data import load_data
+from experiments.training.learners import build_learner
 from spikefuse.cost import Counter
 from spikefuse.events import MultiStream
 from spikefuse.models import FusionSNN, running_mean

@@ -31,9 +31,9 @@ def training_samples(root: Path | None, n_samples: int) -> tuple[list[MultiStrea
             for i in range(n_samples)
         ]
         return samples, "synthetic, with the statistics of the real recordings"
-    from experiments.batches import batches
     from experiments.config import load_config
-    from experiments.data import load_data
+    from experiments.loading.batches import batches
+    from experiments.loading.data import load_data
 
     data = load_data(load_config("nmnist_fsdd", [f"data.root={root}"]).data)
     pairs = data.epoch_pairs(0, 1, 1)[:n_samples]

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from experiments.batches import spiking_inputs
 from experiments.bench.recordings import SENSORS, training_samples
 from experiments.bench.rows import OURS, Contender, Row, Setting
 from experiments.config import Config, load_config
-from experiments.learners import build_learner
+from experiments.loading.batches import spiking_inputs
+from experiments.training.learners import build_learner
 from spikefuse.events import MultiStream
 from spikefuse.kernels.binning import accumulate_events
 from spikefuse.kernels.registry import REFERENCE, use_backend

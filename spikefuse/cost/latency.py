@@ -1,6 +1,6 @@
 """Latency of an answer from the onset of its stimulus: waiting, working, and what has piled up.
 
-Pure functions of arrays; what a run reports is put together in `experiments.latency`.
+Pure functions of arrays; what a run reports is put together in `experiments.evaluation.latency`.
 """
 
 from __future__ import annotations

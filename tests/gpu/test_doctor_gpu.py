@@ -13,8 +13,9 @@ import pytest
 import torch
 from rich.console import Console
 
-from experiments import doctor_gpu, gpu_thresholds
-from experiments.gpu_timing import Pair, Run, Sizes, event_pairs, neuron_pairs
+from experiments.gpu import doctor as doctor_gpu
+from experiments.gpu import thresholds as gpu_thresholds
+from experiments.gpu.timing import Pair, Run, Sizes, event_pairs, neuron_pairs
 from spikefuse.errors import BackendError
 from spikefuse.kernels.gpu import dispatch, launch, requirements
 from spikefuse.kernels.gpu.parity import Mismatch, Target

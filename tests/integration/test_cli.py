@@ -200,7 +200,7 @@ def test_an_interrupt_saves_and_says_how_to_go_on(recordings: Path, tmp_path: Pa
 def test_a_silicon_cochlea_replaces_microphone_and_filter_bank(run: Path) -> None:
     from dataclasses import replace
 
-    from experiments.evaluate import sensor_names
+    from experiments.evaluation.evaluate import sensor_names
 
     config = load_config(str(run / "config.toml"))
     digital = sensor_names(("vision", "audio"), config.cost)

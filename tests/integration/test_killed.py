@@ -14,7 +14,7 @@ import torch
 from killed_run import run
 from safetensors.torch import load_file
 
-from experiments.checkpoints import CheckpointFolder
+from experiments.training.checkpoints import CheckpointFolder
 
 N_KILLS = 20
 SEED = 20261128

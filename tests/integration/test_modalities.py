@@ -11,7 +11,7 @@ import pytest
 from analysis.energy_figures import energy_by_part
 from analysis.report import write_report
 from experiments.config import Config, load_config, to_toml
-from experiments.data import load_data
+from experiments.loading.data import load_data
 from experiments.run import run_experiment
 from sensors.files import write_events
 from sensors.tactile import TactileParams, build_tactile

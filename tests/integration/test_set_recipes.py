@@ -13,7 +13,7 @@ import stand_ins
 
 from experiments.cli import main
 from experiments.config import load_config
-from experiments.data import load_data
+from experiments.loading.data import load_data
 from experiments.run import run_experiment
 from spikefuse.errors import ConfigError, DataError
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.listing import constants_table
+from experiments.commands.listing import constants_table
 from spikefuse.pages import markdown_table, placed, write_tables
 
 

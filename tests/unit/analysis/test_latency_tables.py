@@ -15,7 +15,7 @@ from analysis.latency_tables import (
     latency_tables,
 )
 from analysis.records import RunRecord
-from experiments.latency_page import tables_of
+from experiments.studies.latency_page import tables_of
 from spikefuse.pages import placed
 
 ENTRY: dict[str, Any] = {

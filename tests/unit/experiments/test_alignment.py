@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from experiments.alignment_digits import with_shuffled_labels
-from experiments.alignment_scenes import (
+from experiments.config import load_config
+from experiments.loading.data import load_data
+from experiments.studies.alignment.digits import with_shuffled_labels
+from experiments.studies.alignment.scenes import (
     SCENE_PROTOCOLS,
     binned,
     build,
@@ -17,9 +19,7 @@ from experiments.alignment_scenes import (
     same_source,
     trained,
 )
-from experiments.alignment_study import PARTS, known, scenes_table, study, verdicts
-from experiments.config import load_config
-from experiments.data import load_data
+from experiments.studies.alignment.study import PARTS, known, scenes_table, study, verdicts
 from sensors.digits import DigitsParams
 from sensors.scenes.catalogue import scene_by_name
 

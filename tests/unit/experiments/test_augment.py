@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from experiments.augment import augment
 from experiments.config import AugmentConfig
+from experiments.loading.augment import augment
 from spikefuse.events import EventStream
 
 NONE = AugmentConfig(shift_px=0, time_stretch=0.0, channel_shift=0, event_drop=0.0)

@@ -6,12 +6,12 @@ from dataclasses import replace
 import pytest
 import torch
 
-from experiments.baseline_study import Setting, anytime_counts, study
-from experiments.baseline_tables import tables
-from experiments.baseline_training import calibration, fit, frame_reader, sum_reader
 from experiments.config import load_config
-from experiments.data import load_data
-from experiments.learners import build_learner
+from experiments.loading.data import load_data
+from experiments.studies.baselines.study import Setting, anytime_counts, study
+from experiments.studies.baselines.tables import tables
+from experiments.studies.baselines.training import calibration, fit, frame_reader, sum_reader
+from experiments.training.learners import build_learner
 from spikefuse.baselines import DenseFusion, QNNTwin, n_parameters
 
 

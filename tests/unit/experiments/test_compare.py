@@ -11,8 +11,8 @@ from rich.console import Console
 from unit.analysis.conftest import make_result, write_run
 
 from analysis.records import load_run
-from experiments.compare import by_recipe, compare_runs
 from experiments.config import load_config, to_toml
+from experiments.evaluation.compare import by_recipe, compare_runs
 from spikefuse.cost.stored import stored_counts
 from spikefuse.errors import ConfigError
 from spikefuse.opcounts import OpCounts, PathCounts

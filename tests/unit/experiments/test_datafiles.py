@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from experiments.datafiles import data, pictures
+from experiments.loading.datafiles import data, pictures
 from sensors.files import read_events, write_events
 from spikefuse.errors import ConfigError, DataError, EventError
 from spikefuse.events import EVENT_DTYPE, EventStream

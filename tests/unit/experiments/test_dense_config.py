@@ -3,7 +3,7 @@
 import pytest
 
 from experiments.config import load_config
-from experiments.learners import build_learner
+from experiments.training.learners import build_learner
 from spikefuse.baselines import DenseFusion
 from spikefuse.errors import ConfigError
 

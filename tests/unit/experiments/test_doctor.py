@@ -5,7 +5,7 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from experiments.doctor import diagnose, render_diagnosis
+from experiments.commands.doctor import diagnose, render_diagnosis
 from spikefuse.kernels import registry
 from spikefuse.kernels.gpu import requirements
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from experiments.config import load_config
-from experiments.energy_comparison import compare_energy, input_paths
+from experiments.evaluation.energy_comparison import compare_energy, input_paths
 from spikefuse.opcounts import OpCounts, PathCounts
 
 NEURONS = PathCounts(

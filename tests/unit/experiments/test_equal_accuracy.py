@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from experiments.config import load_config
-from experiments.equal_accuracy import (
+from experiments.evaluation.equal_accuracy import (
     Answers,
     compare_at_accuracy,
     energies_at_equal_accuracy,
 )
-from experiments.timeline import Charges, Timeline, Traced
+from experiments.evaluation.timeline import Charges, Timeline, Traced
 from spikefuse.opcounts import OpCounts, PathCounts
 
 CONFIG = load_config("demo", ["cost.profiles=horowitz_45nm_int8,loihi1_davies2018"])

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from experiments.augment import augment
-from experiments.batches import spiking_inputs
 from experiments.config import AugmentConfig
-from experiments.data import choose_speakers, stratified_folds
-from experiments.evaluate import first_final, framing_counts
-from experiments.results import at_equal_accuracy, time_to_accuracy
+from experiments.evaluation.evaluate import first_final, framing_counts
+from experiments.evaluation.results import at_equal_accuracy, time_to_accuracy
+from experiments.loading.augment import augment
+from experiments.loading.batches import spiking_inputs
+from experiments.loading.data import choose_speakers, stratified_folds
 from sensors.recordings import Recording
 from spikefuse.baselines import blank_after
 from spikefuse.errors import ConfigError

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from experiments.config import load_config
-from experiments.few_shot_study import ARMS, FewShotProtocol, few_pairs, fusion_of, table
-from experiments.learners import Learner, build_learner
+from experiments.studies.few_shot import ARMS, FewShotProtocol, few_pairs, fusion_of, table
+from experiments.training.learners import Learner, build_learner
 
 SIZES = {"vision": (6, 6, 2), "audio": (9, 1, 1)}
 SMALL = ("model.vision.hidden=7", "model.audio.hidden=5", "model.fusion_hidden=6")

@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from experiments import front_study, missing_study
-from experiments.study_runs import completed, rows_of
+from experiments.studies import front as front_study
+from experiments.studies import missing as missing_study
+from experiments.studies.runs import completed, rows_of
 
 
 def row(operator: str, weight: float, cost: float, right: float) -> dict[str, object]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-import experiments.fusion_study as study
+import experiments.studies.fusion as study
 from analysis.noninferiority import Comparison
 from analysis.operator_table import BOUND, REFERENCES, Row
 from analysis.records import load_run

@@ -9,7 +9,7 @@ import soundfile
 import stand_ins
 
 from analysis.sensor_figures import _two_colours
-from experiments.gallery import draw_gallery
+from experiments.pictures.sensors import draw_gallery
 from spikefuse.errors import ConfigError, DataError
 from spikefuse.events import EVENT_DTYPE, EventStream
 

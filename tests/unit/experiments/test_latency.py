@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 
 from experiments.config import Config, CostConfig, DataConfig, EncoderConfig, ModelConfig
-from experiments.data import PairedData
-from experiments.evaluate import describe_energy, evaluate, first_final
-from experiments.exit_front import describe_exit
-from experiments.latency import add_latency, describe_energy_by_time, describe_profile
-from experiments.learners import Learner, build_learner
-from experiments.timeline import Timeline, Traced, pooled, trace
-from experiments.waits import HOST, Setting, work_of
+from experiments.evaluation.evaluate import describe_energy, evaluate, first_final
+from experiments.evaluation.exit_front import describe_exit
+from experiments.evaluation.latency import add_latency, describe_energy_by_time, describe_profile
+from experiments.evaluation.timeline import Timeline, Traced, pooled, trace
+from experiments.evaluation.waits import HOST, Setting, work_of
+from experiments.loading.data import PairedData
+from experiments.training.learners import Learner, build_learner
 from sensors.clock import ClockPolicy
 from sensors.recordings import Recording
 from spikefuse.cost.latency import finish_ms

@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from experiments.necessity_controls import (
+from experiments.studies.necessity import necessity_table
+from experiments.studies.necessity_controls import (
     bins_shuffled,
     changed_samples,
     collapsed,
     partners_shuffled,
 )
-from experiments.necessity_study import necessity_table
-from experiments.resolution_tasks import ResolutionTask
+from experiments.studies.resolution.tasks import ResolutionTask
 from spikefuse.events import EVENT_DTYPE, EventStream
 
 

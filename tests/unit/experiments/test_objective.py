@@ -10,15 +10,15 @@ import tiny_run
 import torch
 from tiny_run import learner_of
 
-from experiments.batches import Batch, batches
-from experiments.checkpoints import CheckpointFolder
 from experiments.config import Config
-from experiments.data import PairedData, load_data
-from experiments.learners import Learner
-from experiments.missing import accuracy_without, describe_missing
-from experiments.objective import Objective
-from experiments.study_runs import operations
-from experiments.training import train_model
+from experiments.evaluation.missing import accuracy_without, describe_missing
+from experiments.loading.batches import Batch, batches
+from experiments.loading.data import PairedData, load_data
+from experiments.studies.runs import operations
+from experiments.training.checkpoints import CheckpointFolder
+from experiments.training.learners import Learner
+from experiments.training.loop import train_model
+from experiments.training.objective import Objective
 from spikefuse.errors import ConfigError
 from spikefuse.events import EventStream, MultiStream
 

@@ -7,14 +7,20 @@ import numpy as np
 import pytest
 from tiny_run import tiny
 
-from experiments.batches import batches
 from experiments.config import Config, load_config
-from experiments.data import PairedData, load_data
-from experiments.evaluate import Evaluation, describe_energy, evaluate, priced
-from experiments.learners import Learner, build_learner
-from experiments.precision import AWARE, at_precision, precision_of, precisions_of, train_aware
-from experiments.results import _describe_precisions
+from experiments.evaluation.evaluate import Evaluation, describe_energy, evaluate, priced
+from experiments.evaluation.precision import (
+    AWARE,
+    at_precision,
+    precision_of,
+    precisions_of,
+    train_aware,
+)
+from experiments.evaluation.results import _describe_precisions
+from experiments.loading.batches import batches
+from experiments.loading.data import PairedData, load_data
 from experiments.run import run_experiment
+from experiments.training.learners import Learner, build_learner
 from spikefuse.errors import ConfigError
 from spikefuse.neurons import FixedFormat
 
@@ -138,7 +144,7 @@ def test_a_dense_model_that_cannot_be_rounded_says_why(config, data, monkeypatch
     def refuse(*_: object) -> None:
         raise ValueError("calibration must reach every layer, got no input for ['a']")
 
-    monkeypatch.setattr("experiments.precision.quantised", refuse)
+    monkeypatch.setattr("experiments.evaluation.precision.quantised", refuse)
     learner = learner_of(config, data, "dense")
     with pytest.raises(ConfigError, match=r"dense has no whole-number twin: calibration must"):
         at_precision(learner, FixedFormat(), data, 0)

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from experiments.config import load_config
-from experiments.data import load_data
-from experiments.precision_study import MARKS, Study, main, tables, wanted_rows
-from experiments.study_runs import Row, completed
+from experiments.loading.data import load_data
+from experiments.studies.precision import MARKS, Study, main, tables, wanted_rows
+from experiments.studies.runs import Row, completed
 
 
 def rows_of_two_seeds() -> list[Row]:

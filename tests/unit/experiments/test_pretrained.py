@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from experiments.config import Config, load_config, to_toml
-from experiments.learners import build_learner
+from experiments.training.learners import build_learner
 from spikefuse.errors import ConfigError
 from spikefuse.models import FusionSNN
 

@@ -14,7 +14,7 @@ from torch.nn import functional
 from typer.testing import CliRunner
 
 from experiments.cli import app
-from experiments.resolution_choice import (
+from experiments.studies.resolution.choice import (
     CHOSEN_BY,
     DELAYS_MS,
     PROFILES,
@@ -22,9 +22,9 @@ from experiments.resolution_choice import (
     chosen,
     latency_of,
 )
-from experiments.resolution_counts import at_events_of, counts_of, delta_counts_of
-from experiments.resolution_curves import curves, ratios, slope
-from experiments.resolution_nets import (
+from experiments.studies.resolution.counts import at_events_of, counts_of, delta_counts_of
+from experiments.studies.resolution.curves import curves, ratios, slope
+from experiments.studies.resolution.nets import (
     KERNEL,
     Candidate,
     StepNet,
@@ -32,9 +32,9 @@ from experiments.resolution_nets import (
     steps_seen,
     sums_until,
 )
-from experiments.resolution_report import tables
-from experiments.resolution_study import ResolutionProtocol, complete, stored
-from experiments.resolution_tasks import ApartParams, ApartScene, ResolutionTask
+from experiments.studies.resolution.report import tables
+from experiments.studies.resolution.study import ResolutionProtocol, complete, stored
+from experiments.studies.resolution.tasks import ApartParams, ApartScene, ResolutionTask
 from spikefuse.errors import DataError
 
 _ALL = slice(0, 20)

@@ -9,15 +9,15 @@ import pytest
 import torch
 
 from experiments.config import AugmentConfig, load_config
-from experiments.data import load_data
-from experiments.learners import build_learner
-from experiments.results_cells import Budget, Cells, as_plain, config_of_seed, from_plain
-from experiments.results_data import Rows, Sensed, varied
-from experiments.results_families import PARTS, TRIALS, build, families
-from experiments.results_pricing import default_profiles, gathered, priced, ratio_to_snn
-from experiments.results_tables import StudyTables
-from experiments.results_training import batches, fit
-from experiments.results_words import difference
+from experiments.loading.data import load_data
+from experiments.studies.results.cells import Budget, Cells, as_plain, config_of_seed, from_plain
+from experiments.studies.results.data import Rows, Sensed, varied
+from experiments.studies.results.families import PARTS, TRIALS, build, families
+from experiments.studies.results.pricing import default_profiles, gathered, priced, ratio_to_snn
+from experiments.studies.results.tables import StudyTables
+from experiments.studies.results.training import batches, fit
+from experiments.studies.results.words import difference
+from experiments.training.learners import build_learner
 from spikefuse.baselines import event_frames
 from spikefuse.opcounts import OpCounts, PathCounts
 from spikefuse.pages import placed

@@ -7,17 +7,17 @@ import pytest
 import torch
 
 from analysis.records import load_run
-from experiments.batches import batches
 from experiments.config import load_config
-from experiments.data import load_data
-from experiments.learners import build_learner
-from experiments.run import run_experiment
-from experiments.scores import (
+from experiments.evaluation.scores import (
     FinalScores,
     bounded_temperature,
     calibrate_late,
     final_scores,
 )
+from experiments.loading.batches import batches
+from experiments.loading.data import load_data
+from experiments.run import run_experiment
+from experiments.training.learners import build_learner
 from spikefuse.fusion import LateFusion, fit_temperature
 
 TINY = [

@@ -10,9 +10,9 @@ import stand_ins
 
 from experiments.cli import main
 from experiments.config import load_config
-from experiments.level_study import Sounds, embedded, running_level, study
-from experiments.set_splits import split_parts
-from experiments.sets import download_sets, present_sets
+from experiments.loading.sets import download_sets, present_sets
+from experiments.loading.splits import split_parts
+from experiments.studies.level import Sounds, embedded, running_level, study
 from sensors.data_sets import DIGITS
 from sensors.digits import DigitsParams, build_audio
 from sensors.recorded import Entry, RecordedSet

@@ -7,12 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from experiments.batches import Batch
 from experiments.config import Config
-from experiments.evaluate import count_batch
-from experiments.learners import Learner, build_learner
-from experiments.stress import FAMILIES, describe
-from experiments.stress_conditions import (
+from experiments.evaluation.evaluate import count_batch
+from experiments.loading.batches import Batch
+from experiments.stress.conditions import (
     CLEAN,
     NOISES,
     all_dropped,
@@ -22,10 +20,12 @@ from experiments.stress_conditions import (
     noise_levels,
     offset,
 )
-from experiments.stress_plan import plan
-from experiments.stress_rows import foreign_class, means_of, right, rows_of
-from experiments.stress_run import Response, Stressed, respond
-from experiments.stress_swaps import Donors, choose_donors, scrambled, swapped
+from experiments.stress.plan import plan
+from experiments.stress.rows import foreign_class, means_of, right, rows_of
+from experiments.stress.run import Response, Stressed, respond
+from experiments.stress.suite import FAMILIES, describe
+from experiments.stress.swaps import Donors, choose_donors, scrambled, swapped
+from experiments.training.learners import Learner, build_learner
 from spikefuse.events import EventStream, MultiStream
 from spikefuse.opcounts import OpCounts
 
@@ -321,7 +321,7 @@ def test_families_that_were_left_out_leave_no_rows(hand_made, tmp_path) -> None:
 
 def test_wrong_names_are_refused_before_anything_runs(tmp_path) -> None:
     from experiments.config import to_toml
-    from experiments.stress import run_stress
+    from experiments.stress.suite import run_stress
     from spikefuse.errors import ConfigError
 
     with pytest.raises(ConfigError, match="RUN must be a run directory"):

@@ -3,7 +3,12 @@
 import pytest
 
 from experiments.config import load_config
-from experiments.system_energy import System, busy_time_s, describe_alternatives, describe_duty
+from experiments.evaluation.system_energy import (
+    System,
+    busy_time_s,
+    describe_alternatives,
+    describe_duty,
+)
 from spikefuse.cost.profile import load_profile
 from spikefuse.opcounts import OpCounts, PathCounts
 

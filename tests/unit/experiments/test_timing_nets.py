@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from experiments.timing_nets import N_NEURONS, TRIALS, TimingNet
-from experiments.timing_tasks import TimingTask
+from experiments.studies.timing.nets import N_NEURONS, TRIALS, TimingNet
+from experiments.studies.timing.tasks import TimingTask
 from spikefuse.cost.count import count
 from spikefuse.fusion import OPERATORS
 from spikefuse.neurons import LIF

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from scipy.stats import ttest_1samp
 
-import experiments.timing_study as timing_study
-from experiments.timing_nets import TRIALS
-from experiments.timing_report import WHY, not_done, seed_interval, tables
-from experiments.timing_study import Study, TimingProtocol, chosen_trial, main, train
-from experiments.timing_tasks import TimingTask
+import experiments.studies.timing.study as timing_study
+from experiments.studies.timing.nets import TRIALS
+from experiments.studies.timing.report import WHY, not_done, seed_interval, tables
+from experiments.studies.timing.study import Study, TimingProtocol, chosen_trial, main, train
+from experiments.studies.timing.tasks import TimingTask
 from spikefuse.fusion import OPERATORS
 from spikefuse.pages import write_tables
 
@@ -45,8 +45,8 @@ def _row(task: str, trial: int, seed: int, **changes: Any) -> dict[str, Any]:
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> TimingTask:
-    monkeypatch.setattr("experiments.timing_tasks._N_VALIDATION", 20)
-    monkeypatch.setattr("experiments.timing_tasks._N_TEST", 30)
+    monkeypatch.setattr("experiments.studies.timing.tasks._N_VALIDATION", 20)
+    monkeypatch.setattr("experiments.studies.timing.tasks._N_TEST", 30)
     return TimingTask("xor")
 
 

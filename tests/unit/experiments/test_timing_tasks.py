@@ -6,7 +6,7 @@ import pytest
 import torch
 from scipy.stats import norm
 
-from experiments.timing_tasks import TASKS, TimingTask
+from experiments.studies.timing.tasks import TASKS, TimingTask
 
 
 def test_s1_tasks_hold_one_offset_each() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from experiments.config import load_config
-from experiments.tracking import check_tracking, track
+from experiments.training.tracking import check_tracking, track
 from spikefuse.errors import ConfigError
 
 RECORD = {"model": "snn", "seed": 3, "epoch": 1, "val_accuracy": 0.5, "events_per_s": 1e6}

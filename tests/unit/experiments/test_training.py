@@ -13,16 +13,17 @@ import tiny_run
 import torch
 from tiny_run import learner_of
 
-from experiments import checkpoints, training
-from experiments.batches import batches
-from experiments.checkpoints import CheckpointFolder
 from experiments.config import Config, TrainConfig
-from experiments.data import PairedData, load_data
-from experiments.guard import NotFiniteError
-from experiments.learners import Learner
-from experiments.objective import Objective
-from experiments.schedule import learning_rate_scale
-from experiments.training import Score, train_model
+from experiments.loading.batches import batches
+from experiments.loading.data import PairedData, load_data
+from experiments.training import checkpoints
+from experiments.training import loop as training
+from experiments.training.checkpoints import CheckpointFolder
+from experiments.training.guard import NotFiniteError
+from experiments.training.learners import Learner
+from experiments.training.loop import Score, train_model
+from experiments.training.objective import Objective
+from experiments.training.schedule import learning_rate_scale
 from spikefuse.errors import ConfigError
 from spikefuse.events import EVENT_DTYPE, EventStream, MultiStream
 from spikefuse.models import running_mean

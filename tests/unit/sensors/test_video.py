@@ -262,7 +262,7 @@ def test_high_dynamic_range_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_video_becomes_an_event_file_from_the_command_line(tmp_path: Path) -> None:
-    from experiments.datafiles import data
+    from experiments.loading.datafiles import data
 
     path, out = write_video(tmp_path / "a.mkv", moving_bar(), TIMES_MS), tmp_path / "b.npz"
     done = CliRunner().invoke(data, ["convert", str(path), str(out)])

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from experiments.delay_study import DelayProtocol, learn_delays, main, planted_pairs
-from experiments.window_study import WindowProtocol, area, learn_windows, planted_windows
+from experiments.studies.delay import DelayProtocol, learn_delays, main, planted_pairs
+from experiments.studies.window import WindowProtocol, area, learn_windows, planted_windows
 
 
 def test_planted_delay_stands_out_in_label_one_only() -> None:

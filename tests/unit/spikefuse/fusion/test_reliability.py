@@ -5,7 +5,7 @@ from itertools import pairwise
 import pytest
 import torch
 
-from experiments.reliability_study import (
+from experiments.studies.reliability import (
     GATES,
     MARK,
     MARK_NOISE,

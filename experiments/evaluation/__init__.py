@@ -1,0 +1,1 @@
+"""What a trained model does on test data: answers, counts, energy, latency, result.json."""

@@ -1,0 +1,1 @@
+"""What `spikefuse doctor --gpu` and `bench kernels --calibrate` measure on a GPU."""

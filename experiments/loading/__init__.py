@@ -1,0 +1,1 @@
+"""From a configuration to batches of paired samples, split without leaks."""

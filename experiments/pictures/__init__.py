@@ -1,0 +1,1 @@
+"""Pictures of scenes and of what the sensors make of real recordings."""

@@ -1,0 +1,1 @@
+"""`spikefuse stress`: frozen models on damaged test inputs."""

@@ -1,0 +1,1 @@
+"""Resumable studies, each writing the tables of one page of docs."""

@@ -1,0 +1,1 @@
+"""Alignment of the modalities' spaces: digits and scenes."""

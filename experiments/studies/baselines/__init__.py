@@ -1,0 +1,1 @@
+"""Dense baselines: tuned, trained and compared at equal footing."""

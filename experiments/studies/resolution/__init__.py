@@ -1,0 +1,1 @@
+"""Energy and latency against the temporal resolution that an answer needs."""

@@ -1,0 +1,1 @@
+"""The table of results: families, data sets, profiles, seeds."""

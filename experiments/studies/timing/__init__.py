@@ -1,0 +1,1 @@
+"""Tasks that only timing across modalities solves."""

@@ -1,0 +1,1 @@
+"""The training loop and what makes it trustworthy: guard, checkpoints, interrupts, schedules."""
