@@ -37,6 +37,9 @@ def resolution(
     figures: Annotated[
         Path | None, typer.Option("--figures", help="Folder for the figure and its data.")
     ] = None,
+    summary: Annotated[
+        Path | None, typer.Option("--summary", help="Page that repeats where the SNN loses.")
+    ] = None,
     scenes: Annotated[
         list[str] | None, typer.Option("--scenes", help="s1 or s2. Repeatable; both by default.")
     ] = None,
@@ -63,5 +66,6 @@ def resolution(
         seeds,
         document,
         figures,
+        summary,
         train=not stored,
     )

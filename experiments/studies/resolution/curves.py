@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.headline_figure import Curve
+from analysis.figures.headline import Curve
 from experiments.studies.resolution.choice import (
     FAMILIES,
     PROFILES,

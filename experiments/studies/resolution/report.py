@@ -16,7 +16,7 @@ from experiments.studies.resolution.curves import (
     slope,
 )
 from experiments.studies.resolution.tasks import RESOLUTIONS_MS, SCENES
-from experiments.studies.resolution.verdict import verdict
+from experiments.studies.resolution.verdict import losses, verdict
 from spikefuse.pages import markdown_table
 
 Asked = set[tuple[str, str, int]]
@@ -35,6 +35,11 @@ def tables(rows: Sequence[Row]) -> dict[str, str]:
         "resolution verdict": verdict(cheap, quick)
         + f"\n\nThe page rests on {len(rows)} trained nets and {minutes:.0f} minutes of one core.",
     }
+
+
+def summary(rows: Sequence[Row]) -> dict[str, str]:
+    """What the page of results repeats: where the SNN loses."""
+    return {"resolution losses": losses(curves(rows), curves(rows, "latency"))}
 
 
 def energy_table(found: Curves, ran: Asked) -> str:

@@ -241,12 +241,13 @@ def run_study(
     seeds: int,
     document: Path | None = None,
     figures: Path | None = None,
+    summary_page: Path | None = None,
     train: bool = True,
 ) -> None:
     """Complete the first file, then write what all of them hold: see the module."""
-    from analysis.headline_figure import draw_headline
+    from analysis.figures.headline import draw_headline
     from experiments.studies.resolution.curves import curves, drawn
-    from experiments.studies.resolution.report import tables
+    from experiments.studies.resolution.report import summary, tables
 
     torch.set_num_threads(1)
     if train:
@@ -258,6 +259,8 @@ def run_study(
     print("\n\n".join(found.values()))
     if document is not None:
         write_tables(document, found)
+    if summary_page is not None:
+        write_tables(summary_page, summary(rows))
     if figures is not None:
         for path in draw_headline(drawn(curves(rows)), figures):
             print(f"figure: {path}")

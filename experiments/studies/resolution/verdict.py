@@ -27,12 +27,15 @@ def verdict(cheap: Curves, quick: Curves) -> str:
         _line(4, "the delta CNN lies between", within(("delta",), -1.0, -0.3)),
         _line(5, "latency grows with R for the frame CNN only", _latencies(cheap)),
     ]
-    losses = [line for profile in PROFILES for line in _losses(cheap, profile)]
-    slow = _slower(quick)
+    return "\n".join(parts) + "\n\n" + losses(cheap, quick)
+
+
+def losses(cheap: Curves, quick: Curves) -> str:
+    """Where a spiking net costs more, or answers later, than the best opponent."""
+    dearer = [line for profile in PROFILES for line in _losses(cheap, profile)]
     return (
-        "\n".join(parts)
-        + "\n\nWhere the SNN costs more than the cheapest opponent (ideal reuse):\n\n"
-        + "\n".join([*losses, *slow])
+        "Where the SNN costs more than the cheapest opponent (ideal reuse), over the resolutions "
+        "that both reach:\n\n" + "\n".join([*dearer, *_slower(quick)])
     )
 
 
