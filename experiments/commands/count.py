@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import os
-import sys
 import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -123,21 +120,9 @@ def load_network(name: str) -> nn.Module:
     """
     from torch import nn
 
-    module_name, _, attribute = name.partition(":")
-    if not module_name or not attribute:
-        raise ConfigError(f"NETWORK must be MODULE:NET, got {name!r}")
-    here = os.getcwd()
-    if here not in sys.path:
-        sys.path.insert(0, here)
-    try:
-        module = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        if error.name != module_name.split(".")[0]:
-            raise
-        raise ConfigError(
-            f"MODULE must be a Python module in {here} or installed, got {module_name!r}"
-        ) from error
-    found = getattr(module, attribute, None)
+    from spikefuse.imports import import_name
+
+    found = import_name(name, "NETWORK")
     if callable(found) and not isinstance(found, nn.Module):
         found = found()
     if not isinstance(found, nn.Module):

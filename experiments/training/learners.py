@@ -213,7 +213,7 @@ def build_learner(
     model: nn.Module
     if name == "dense":
         chosen = config.model.dense_fusion
-        operator = DENSE_TWINS[spec.fusion] if chosen == "twin" else chosen
+        operator = DENSE_TWINS.get(spec.fusion, "concat") if chosen == "twin" else chosen
         model = DenseFusion(
             spec, frame_ms, config.data.duration_ms, operator, config.model.dense_options
         )

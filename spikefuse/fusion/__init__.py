@@ -3,6 +3,7 @@
 from spikefuse.fusion.build import OPERATORS as OPERATORS
 from spikefuse.fusion.build import build as build
 from spikefuse.fusion.build import check_options as check_options
+from spikefuse.fusion.build import operator_class as operator_class
 from spikefuse.fusion.build import option_names as option_names
 from spikefuse.fusion.concat import ConcatFusion as ConcatFusion
 from spikefuse.fusion.early import EarlyFusion as EarlyFusion

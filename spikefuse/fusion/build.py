@@ -20,6 +20,7 @@ from spikefuse.fusion.latent import LatentFusion
 from spikefuse.fusion.operator import FusionOperator
 from spikefuse.fusion.qk_attention import QKAttentionFusion
 from spikefuse.fusion.uncertainty_gate import UncertaintyGateFusion
+from spikefuse.imports import import_name
 
 OPERATORS: dict[str, type[FusionOperator]] = {
     "early": EarlyFusion,
@@ -36,17 +37,35 @@ OPERATORS: dict[str, type[FusionOperator]] = {
 }
 
 
+def operator_class(name: str) -> type[FusionOperator]:
+    """The class of an operator: one of `OPERATORS`, or your own as ``MODULE:CLASS``.
+
+    Raises
+    ------
+    ConfigError
+        If there is none of that name, or it is no `FusionOperator`.
+    """
+    if ":" in name:
+        found = import_name(name, "fusion")
+        if not (isinstance(found, type) and issubclass(found, FusionOperator)):
+            raise ConfigError(f"fusion must name a subclass of FusionOperator, got {name!r}")
+        return found
+    if name not in OPERATORS:
+        raise ConfigError(
+            f"fusion must be one of {list(OPERATORS)} or MODULE:CLASS, got {name!r}{near(name)}"
+        )
+    return OPERATORS[name]
+
+
 def option_names(name: str) -> tuple[str, ...]:
     """Options that an operator takes, its step ``dt_ms`` and neurons ``lif`` among them.
 
     Raises
     ------
     ConfigError
-        If there is no operator of that name.
+        As of `operator_class`.
     """
-    if name not in OPERATORS:
-        raise ConfigError(f"fusion must be one of {list(OPERATORS)}, got {name!r}{near(name)}")
-    parameters = inspect.signature(OPERATORS[name].__init__).parameters.values()
+    parameters = inspect.signature(operator_class(name).__init__).parameters.values()
     return tuple(p.name for p in parameters if p.kind is p.KEYWORD_ONLY)
 
 
@@ -56,7 +75,7 @@ def build(name: str, n_in: Mapping[str, int], n_out: int, **options: Any) -> Fus
     Parameters
     ----------
     name : str
-        One of `OPERATORS`.
+        One of `OPERATORS`, or ``MODULE:CLASS``.
     n_in : mapping of modality to its number of addresses
     n_out : int
         Neurons of the fused population (classes of late fusion).
@@ -71,7 +90,7 @@ def build(name: str, n_in: Mapping[str, int], n_out: int, **options: Any) -> Fus
         If a value is wrong.
     """
     check_options(name, options)
-    return OPERATORS[name](n_in, n_out, **options)
+    return operator_class(name)(n_in, n_out, **options)
 
 
 def check_options(name: str, options: Iterable[str]) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from spikefuse.encoders.spec import ModalitySpec
-from spikefuse.fusion import OPERATORS, FusionOperator, check_options
+from spikefuse.fusion import FusionOperator, check_options, operator_class
 from spikefuse.neurons.lif import LIFParams
 
 
@@ -23,7 +23,7 @@ class ModelSpec:
     dt_ms : float
         Step of the spiking model.
     fusion : str
-        Name of the operator, one of `spikefuse.fusion.OPERATORS`.
+        Name of the operator, one of `spikefuse.fusion.OPERATORS`, or ``MODULE:CLASS`` for your own.
     fusion_hidden : int
         Neurons of the fused population.
     lif : LIFParams
@@ -55,4 +55,4 @@ class ModelSpec:
     @property
     def operator(self) -> type[FusionOperator]:
         """Class of the fusion operator."""
-        return OPERATORS[self.fusion]
+        return operator_class(self.fusion)

@@ -98,9 +98,9 @@ def test_what_has_no_rule_is_an_error_or_a_line(folder: Path) -> None:
 
 
 def test_mistakes_are_named(folder: Path) -> None:
-    with pytest.raises(ConfigError, match="NETWORK must be MODULE:NET, got 'net'"):
+    with pytest.raises(ConfigError, match="NETWORK must be MODULE:NAME, got 'net'"):
         load_network("net")
-    with pytest.raises(ConfigError, match="MODULE must be a Python module in"):
+    with pytest.raises(ConfigError, match="NETWORK must name a Python module in"):
         load_network("no_such_module_here:net")
     with pytest.raises(ConfigError, match=r"must be a torch\.nn\.Module .* got int"):
         load_network("my_networks_to_count:not_a_network")
