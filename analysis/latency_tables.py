@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from analysis.style import format_pj, model_name
+from analysis.naming import format_pj, model_name
 from analysis.tables import Table
 
 

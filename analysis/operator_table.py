@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 
 from analysis.calibration import at_temperature, aurc, ece, nll
+from analysis.naming import model_name
 from analysis.noninferiority import Comparison, compare_all
 from analysis.pooled import pooled_samples
 from analysis.pooling import log_opinion_pool, matched_accuracy, recordings_of
 from analysis.records import RunRecord
 from analysis.stats import cluster_interval, paired_difference_interval
-from analysis.style import model_name
 from spikefuse._types import FloatArray, Int64Array
 from spikefuse.errors import DataError
 

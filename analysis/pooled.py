@@ -9,9 +9,9 @@ import numpy as np
 
 from analysis.answers import clusters_of, modalities_of, right_by_sample
 from analysis.energy_verdict import SEEDS_FOR_A_VERDICT
+from analysis.naming import model_name
 from analysis.records import RunRecord
 from analysis.stats import cluster_interval
-from analysis.style import model_name
 from spikefuse._types import FloatArray
 from spikefuse.errors import DataError
 

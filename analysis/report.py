@@ -12,9 +12,9 @@ from typing import Any
 
 from analysis.energy_verdict import SEEDS_FOR_A_VERDICT, energy_findings
 from analysis.latency_tables import latency_tables
+from analysis.naming import model_name
 from analysis.records import RunRecord, load_run
 from analysis.stress_tables import read_stress, stress_tables
-from analysis.style import model_name
 from analysis.system_tables import alternatives_table, fronts_table, host_table, missing_table
 from analysis.tables import (
     calibration_table,

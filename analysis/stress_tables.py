@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from analysis.style import format_pj, model_name
+from analysis.naming import format_pj, model_name
 from analysis.tables import Table
 from spikefuse.errors import DataError
 from spikefuse.pages import markdown_table

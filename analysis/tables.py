@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from analysis.style import format_pj, model_name
+from analysis.naming import format_pj, model_name
 
 ENERGY_METRICS = ("dynamic_pj", "with_static_pj", "with_sensors_pj")
 METRIC_NAMES = {

@@ -7,8 +7,8 @@ from typing import Any
 
 from analysis.answers import accuracy_difference, lonely_groups
 from analysis.energy_verdict import SEEDS_FOR_A_VERDICT, energy_findings, figures_only, sentence
+from analysis.naming import model_name
 from analysis.records import RunRecord
-from analysis.style import model_name
 
 
 def sentences(run: RunRecord) -> list[str]:

@@ -166,7 +166,7 @@ def sweep(
         sys.exit(130)
     print_sweep(summary, console)
     if len(summary["keys"]) == 1:
-        from analysis.sweep_figure import draw_sweep
+        from analysis.figures.sweep import draw_sweep
 
         console.print(f"figure: {draw_sweep(folder)[0]}", highlight=False, soft_wrap=True)
     if json_path is not None:

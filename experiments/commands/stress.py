@@ -44,7 +44,7 @@ def stress(
     ] = False,
 ) -> None:
     """Damage the test inputs of a trained run and say what its models still answer."""
-    from analysis.stress_figures import draw_stress
+    from analysis.figures.stress import draw_stress
     from analysis.stress_tables import markdown_tables
     from experiments.stress.suite import FILE
 

@@ -10,8 +10,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from analysis.naming import MODEL_NAMES, format_pj
 from analysis.records import RunRecord
-from analysis.style import MODEL_NAMES, format_pj
 from analysis.verdict import sentences
 
 

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from analysis.energy_verdict import SEEDS_FOR_A_VERDICT
-from analysis.style import format_pj, model_name
+from analysis.naming import format_pj, model_name
 
 _TOTALS = {"dynamic": "dynamic", "with_static": "+ static", "with_sensors": "+ sensors"}
 _OUTCOMES = {"snn": "SNN", "dense": "dense twin"}

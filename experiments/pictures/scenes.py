@@ -24,7 +24,8 @@ _OFFSETS = ("s1", "s1_order", "s5", "s6")  # a condition is an offset in ms
 
 def draw_scene(name: str, folder: Path, index: int = 0) -> Path:
     """Draw one sample of a scene; the PNG alone is kept."""
-    from analysis.scene_figure import ScenePicture, scene_figure
+    from analysis.figures.scene import ScenePicture
+    from analysis.figures.scene import draw_scene as draw_sample
     from sensors.scenes.catalogue import scene_by_name
 
     scene = scene_by_name(name)
@@ -42,7 +43,7 @@ def draw_scene(name: str, folder: Path, index: int = 0) -> Path:
     )
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
-        made = scene_figure(picture, Path(scratch), f"scene_{name}")[0]
+        made = draw_sample(picture, Path(scratch), f"scene_{name}")[0]
         return Path(shutil.copy(made, folder / made.name))
 
 

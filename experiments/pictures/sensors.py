@@ -39,7 +39,7 @@ def draw_gallery(
     DataError
         If one is damaged.
     """
-    from analysis.sensor_figures import draw_cochleas, draw_corruptions, draw_digit
+    from analysis.figures.sensors import draw_cochleas, draw_corruptions, draw_digit
     from sensors.cochlea import Cochlea
 
     picture, real = _recorded_digit(root, index)

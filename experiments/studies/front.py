@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-from analysis.style import BLUE, VERMILION, house_style
+from analysis.figures.style import BLUE, VERMILION, house_style
 from experiments.config import Config, load_config
 from experiments.evaluation.missing import accuracy_without
 from experiments.loading.data import PairedData, load_data

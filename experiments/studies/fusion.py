@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from rich.console import Console
 
+from analysis.naming import format_pj
 from analysis.operator_table import (
     MARGIN,
     PROFILES,
@@ -26,7 +27,6 @@ from analysis.operator_table import (
     operator_rows,
 )
 from analysis.records import load_run
-from analysis.style import format_pj
 from experiments.commands.console import ConsoleReporter
 from experiments.config import Config, load_config
 from experiments.evaluation.evaluate import first_final

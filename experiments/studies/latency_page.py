@@ -16,8 +16,8 @@ from analysis.latency_tables import (
     exit_table,
     latency_table,
 )
+from analysis.naming import format_pj, model_name
 from analysis.records import load_run
-from analysis.style import format_pj, model_name
 from analysis.tables import Table, to_markdown
 from spikefuse.pages import write_tables
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from analysis.energy_figures import energy_by_part
+from analysis.figures.energy import energy_by_part
 from analysis.report import write_report
 from experiments.config import Config, load_config, to_toml
 from experiments.loading.data import load_data

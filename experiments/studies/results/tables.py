@@ -8,7 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
-from analysis.style import format_pj
+from analysis.naming import format_pj
 from experiments.config import Config
 from experiments.studies.results.pricing import (
     REUSES,

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from analysis.naming import format_pj
 from analysis.stats import cluster_interval
-from analysis.style import format_pj
 from experiments.config import Config
 from experiments.studies.results.families import REFERENCE
 from experiments.studies.results.pricing import (

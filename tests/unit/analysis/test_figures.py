@@ -5,9 +5,9 @@ import csv
 import matplotlib
 import pytest
 
-from analysis.energy_figures import energy_by_part
 from analysis.figures import draw_anytime, make_figures
-from analysis.raster_figure import draw_raster
+from analysis.figures.energy import energy_by_part
+from analysis.figures.raster import draw_raster
 from analysis.records import load_run
 
 NAMES = (

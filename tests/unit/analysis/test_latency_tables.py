@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from analysis.latency_figures import draw_latency, timed_profiles
+from analysis.figures.latency import draw_latency, timed_profiles
 from analysis.latency_tables import (
     deadline_table,
     decision_energy_table,

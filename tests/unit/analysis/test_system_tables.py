@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from analysis.comparison import compare_models
-from analysis.duty_figure import draw_duty
-from analysis.pareto_figure import draw_pareto
+from analysis.figures.duty import draw_duty
+from analysis.figures.pareto import draw_pareto
 from analysis.records import load_run
 from analysis.system_tables import alternatives_table, fronts_table, host_table, missing_table
 

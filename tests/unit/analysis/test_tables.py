@@ -5,7 +5,7 @@ import io
 
 import pytest
 
-from analysis.style import format_pj
+from analysis.naming import format_pj
 from analysis.tables import (
     Table,
     energy_table,

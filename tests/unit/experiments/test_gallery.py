@@ -8,7 +8,7 @@ import pytest
 import soundfile
 import stand_ins
 
-from analysis.sensor_figures import _two_colours
+from analysis.figures.sensors import _two_colours
 from experiments.pictures.sensors import draw_gallery
 from spikefuse.errors import ConfigError, DataError
 from spikefuse.events import EVENT_DTYPE, EventStream

@@ -280,7 +280,7 @@ def test_same_seed_same_numbers(hand_made) -> None:
 
 
 def test_tables_and_figures_hold_what_was_measured(hand_made, tmp_path) -> None:
-    from analysis.stress_figures import draw_stress
+    from analysis.figures.stress import draw_stress
     from analysis.stress_tables import figure_text, markdown_tables, stress_tables
 
     found = describe(hand_made, _config(), FAMILIES, 3, 0)
@@ -309,7 +309,7 @@ def test_tables_and_figures_hold_what_was_measured(hand_made, tmp_path) -> None:
 
 
 def test_families_that_were_left_out_leave_no_rows(hand_made, tmp_path) -> None:
-    from analysis.stress_figures import draw_stress
+    from analysis.figures.stress import draw_stress
     from analysis.stress_tables import stress_tables
 
     found = describe(hand_made, _config(), ["intervention"], 3, 0)

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from analysis.calibration import at_temperature, reliability, risk_coverage
+from analysis.figures.style import MODEL_COLORS, house_style, save_figure
+from analysis.naming import model_name
 from analysis.records import RunRecord
-from analysis.style import MODEL_COLORS, house_style, model_name, save_figure
 from spikefuse._types import FloatArray, Int64Array
 
 _LEAST = 5  # samples that a bin must hold to be drawn as a point

@@ -1,4 +1,4 @@
-"""One look for every figure, how a figure is saved, and how an energy is written."""
+"""One look for every figure, and how a figure is saved."""
 
 from __future__ import annotations
 
@@ -20,14 +20,6 @@ MODEL_COLORS = {
     "snn_vision": GREEN,
     "snn_audio": ORANGE,
 }
-MODEL_NAMES = {
-    "snn": "SNN fusion",
-    "snn_late": "SNN late fusion",
-    "dense": "dense twin",
-    "snn_vision": "SNN vision only",
-    "snn_audio": "SNN audio only",
-}
-_UNITS = (("J", 1e12), ("mJ", 1e9), ("uJ", 1e6), ("nJ", 1e3))
 _STYLE: Any = {
     "font.size": 9.0,
     "axes.spines.top": False,
@@ -101,25 +93,3 @@ def _write_png(figure: Any, path: Path) -> None:
     with Image.open(buffer) as image:
         flat = image.convert("RGB").quantize(256, dither=Image.Dither.NONE)
     flat.save(path, optimize=True)
-
-
-def model_name(model: str) -> str:
-    """A model's name for people."""
-    alone = f"SNN {model[4:]} only" if model.startswith("snn_") else model
-    return MODEL_NAMES.get(model, alone)
-
-
-def energy_unit(value_pj: float) -> tuple[str, float]:
-    """The unit that suits an energy, and its size in pJ."""
-    for unit, scale in _UNITS:
-        if abs(value_pj) >= 0.9995 * scale:  # three digits of less would round to 1000
-            return unit, scale
-    return "pJ", 1.0
-
-
-def format_pj(value_pj: float | None) -> str:
-    """A readable energy from picojoule, three digits."""
-    if value_pj is None:
-        return "n/a"
-    unit, scale = energy_unit(value_pj)
-    return f"{value_pj / scale:#.3g}".rstrip(".") + f" {unit}"

@@ -6,8 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from analysis.records import RunRecord
-from analysis.style import (
+from analysis.figures.style import (
     BLUE,
     GREEN,
     GREY,
@@ -16,13 +15,12 @@ from analysis.style import (
     SKY,
     VERMILION,
     YELLOW,
-    energy_unit,
-    format_pj,
     house_style,
-    model_name,
     new_figure,
     save_figure,
 )
+from analysis.naming import energy_unit, format_pj, model_name
+from analysis.records import RunRecord
 
 _LIGHT_GREY = "#BBBBBB"
 PART_COLORS = {

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from analysis.style import MODEL_COLORS, house_style, model_name, save_figure
+from analysis.figures.style import MODEL_COLORS, house_style, save_figure
+from analysis.naming import model_name
 
 _WIDTH, _HEIGHT = 2.9, 2.3
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from analysis.calibration_figure import draw_calibration
-from analysis.duty_figure import draw_duty
-from analysis.energy_figures import draw_energy, draw_energy_actions, draw_energy_totals
-from analysis.latency_figures import draw_latency
-from analysis.pareto_figure import draw_pareto
-from analysis.range_figures import draw_break_even, draw_tornado
-from analysis.raster_figure import draw_raster
+from analysis.figures.calibration import draw_calibration
+from analysis.figures.duty import draw_duty
+from analysis.figures.energy import draw_energy, draw_energy_actions, draw_energy_totals
+from analysis.figures.latency import draw_latency
+from analysis.figures.pareto import draw_pareto
+from analysis.figures.ranges import draw_break_even, draw_tornado
+from analysis.figures.raster import draw_raster
+from analysis.figures.style import MODEL_COLORS, house_style, new_figure, save_figure
+from analysis.naming import model_name
 from analysis.records import RunRecord, load_run
-from analysis.style import MODEL_COLORS, house_style, model_name, new_figure, save_figure
 
 
 def make_figures(run_dir: Path) -> list[Path]:

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from analysis.figures.style import GREY, MODEL_COLORS, house_style, save_figure
 from analysis.model_fronts import blocks_of
+from analysis.naming import energy_unit, model_name
 from analysis.records import RunRecord
-from analysis.style import GREY, MODEL_COLORS, energy_unit, house_style, model_name, save_figure
 from analysis.tables import profiles_of
 
 

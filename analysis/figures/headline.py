@@ -7,7 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from analysis.style import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION, house_style, save_figure
+from analysis.figures.style import (
+    BLUE,
+    GREEN,
+    ORANGE,
+    PURPLE,
+    SKY,
+    VERMILION,
+    house_style,
+    save_figure,
+)
 
 _LOOKS = {
     "snn 1 ms": (SKY, "o", "-"),

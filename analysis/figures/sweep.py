@@ -9,14 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from analysis.style import (
-    BLUE,
-    MODEL_COLORS,
-    house_style,
-    model_name,
-    new_figure,
-    save_figure,
-)
+from analysis.figures.style import BLUE, MODEL_COLORS, house_style, new_figure, save_figure
+from analysis.naming import model_name
 from spikefuse.errors import DataError
 
 _LABELS = {

@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from analysis.records import RunRecord
-from analysis.style import (
+from analysis.figures.style import (
     BLUE,
     ORANGE,
     PURPLE,
@@ -16,6 +15,7 @@ from analysis.style import (
     new_figure,
     save_figure,
 )
+from analysis.records import RunRecord
 
 
 def draw_raster(run: RunRecord, folder: Path) -> list[Path]:

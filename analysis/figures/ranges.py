@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from analysis.figures.style import BLUE, GREY, ORANGE, VERMILION, house_style, save_figure
+from analysis.naming import energy_unit
 from analysis.records import RunRecord
-from analysis.style import BLUE, GREY, ORANGE, VERMILION, energy_unit, house_style, save_figure
 
 _REUSE_STYLES = {"none": ":", "measured": "-.", "ideal": "--"}
 _BARS = 6

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from analysis.figures.style import MODEL_COLORS, house_style, new_figure, save_figure
+from analysis.naming import model_name
 from analysis.records import RunRecord
-from analysis.style import MODEL_COLORS, house_style, model_name, new_figure, save_figure
 
 HOST = "host"
 

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from analysis.figures.style import GREY, MODEL_COLORS, house_style, save_figure
+from analysis.naming import model_name
 from analysis.records import RunRecord
-from analysis.style import GREY, MODEL_COLORS, house_style, model_name, save_figure
 from analysis.tables import profiles_of
 
 _SIDES = ("snn", "dense")

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from analysis.style import BLUE, GREY, ORANGE, VERMILION, house_style, save_figure
+from analysis.figures.style import BLUE, GREY, ORANGE, VERMILION, house_style, save_figure
 from spikefuse._types import FloatArray
 from spikefuse.events import EventStream
 

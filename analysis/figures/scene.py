@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from analysis.style import BLUE, GREY, ORANGE, VERMILION, house_style, save_figure
+from analysis.figures.style import BLUE, GREY, ORANGE, VERMILION, house_style, save_figure
 from spikefuse._types import FloatArray, Int64Array
 from spikefuse.events import EventStream, MultiStream
 
@@ -45,8 +45,8 @@ class ScenePicture:
     film_us: Int64Array
 
 
-def scene_figure(picture: ScenePicture, folder: Path, name: str, n_frames: int = 8) -> list[Path]:
-    """Draw one sample; PNG, SVG and CSV as `analysis.style.save_figure` writes them.
+def draw_scene(picture: ScenePicture, folder: Path, name: str, n_frames: int = 8) -> list[Path]:
+    """Draw one sample; PNG, SVG and CSV as `save_figure` writes them.
 
     Bare spikes that a source event evoked are upright strokes in the modality's colour, noise is
     grey crosses. Triangles at the top of a panel are the source events, hollow where no bare spike

@@ -1,0 +1,34 @@
+"""How models are named for people, and how an energy is written."""
+
+from __future__ import annotations
+
+MODEL_NAMES = {
+    "snn": "SNN fusion",
+    "snn_late": "SNN late fusion",
+    "dense": "dense twin",
+    "snn_vision": "SNN vision only",
+    "snn_audio": "SNN audio only",
+}
+_UNITS = (("J", 1e12), ("mJ", 1e9), ("uJ", 1e6), ("nJ", 1e3))
+
+
+def model_name(model: str) -> str:
+    """A model's name for people."""
+    alone = f"SNN {model[4:]} only" if model.startswith("snn_") else model
+    return MODEL_NAMES.get(model, alone)
+
+
+def energy_unit(value_pj: float) -> tuple[str, float]:
+    """The unit that suits an energy, and its size in pJ."""
+    for unit, scale in _UNITS:
+        if abs(value_pj) >= 0.9995 * scale:  # three digits of less would round to 1000
+            return unit, scale
+    return "pJ", 1.0
+
+
+def format_pj(value_pj: float | None) -> str:
+    """A readable energy from picojoule, three digits."""
+    if value_pj is None:
+        return "n/a"
+    unit, scale = energy_unit(value_pj)
+    return f"{value_pj / scale:#.3g}".rstrip(".") + f" {unit}"
