@@ -12,7 +12,7 @@ from analysis.tables import Table
 from spikefuse.errors import DataError
 from spikefuse.pages import markdown_table
 
-SCHEMA = 1
+SCHEMA = 2
 FILE = "stress.json"
 CLEAN = "clean"
 NONE = "n/a"
@@ -104,7 +104,7 @@ def noise_stress(stress: Mapping[str, Any]) -> Table:
                         model_name(model),
                         modality,
                         kind.replace("_", " "),
-                        f"{level:g}",
+                        f"{found['snr_db'][-1]:g} dB" if "snr_db" in found else f"{level:g}",
                         figure_text(found["accuracy"][-1]),
                         figure_text(found["area"]),
                         figure_text(found["relative_area"]),
@@ -232,9 +232,9 @@ def anytime_stress(stress: Mapping[str, Any]) -> Table:
                 (
                     model_name(model),
                     condition,
-                    f"{curve['accuracy'][-1]:.3f}",
-                    f"{curve['ms_to_95_percent']:.0f}",
-                    f"{curve['mean_accuracy']:.3f}",
+                    figure_text(curve["accuracy"][-1]),
+                    figure_text(curve["ms_to_95_percent"], digits=0),
+                    figure_text(curve["mean_accuracy"]),
                 )
             )
     header = ("model", "inputs", "last accuracy", "ms to 95 % of it", "mean accuracy over time")

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from experiments.stress import sound
 from experiments.stress.swaps import Donors, scrambled, swapped
 from sensors.corruptions import (
     add_background,
@@ -37,7 +38,8 @@ FAMILIES = (
     "intervention",
 )
 CLEAN = "clean"
-OFFSETS_MS = (-200.0, -100.0, -50.0, -20.0, -10.0, 0.0, 10.0, 20.0, 50.0, 100.0, 200.0)
+_APART_MS = (5.0, 10.0, 20.0, 50.0, 100.0, 200.0)
+OFFSETS_MS = (*(-ms for ms in reversed(_APART_MS)), 0.0, *_APART_MS)
 DRIFTS_PPM = (0.0, 1e3, 1e4, 5e4, 1e5, 2e5)
 # Both modalities lose this share: how hard the task is where gain is asked for.
 GAIN_DROPS = (0.0, 0.3, 0.5, 0.7, 0.85)
@@ -112,6 +114,7 @@ NOISES: dict[str, Noise] = {
         _per_signal,
     ),
 }
+SOUND_UNIT = "noise amplitude per amplitude of the sound (1: SNR of 0 dB)"
 
 
 @dataclass(frozen=True)
@@ -148,6 +151,21 @@ def noise_levels(kind: str, size: tuple[int, int, int]) -> tuple[float, ...]:
     return NOISES[kind].levels.get(sensor_kind(size), ())
 
 
+def noise_kinds(
+    modality: str, size: tuple[int, int, int]
+) -> dict[str, tuple[str, tuple[float, ...]]]:
+    """Unit and levels of every noise that a modality can have, that of its sound last."""
+    found = {kind: (how.unit, noise_levels(kind, size)) for kind, how in NOISES.items()}
+    if modality == sound.MODALITY:
+        found[sound.KIND] = (SOUND_UNIT, sound.LEVELS)
+    return {kind: entry for kind, entry in found.items() if entry[1]}
+
+
+def noise_name(modality: str, kind: str, level: float) -> str:
+    """Name of the condition of a level of noise."""
+    return f"noise/{modality}/{kind}/{level:g}"
+
+
 def missing(names: Sequence[str]) -> Condition:
     """Modalities whose streams are empty."""
     gone = tuple(names)
@@ -161,7 +179,19 @@ def noise(modality: str, kind: str, level: float) -> Condition:
         rng = generator(seed, f"{kind}/{modality}", place)
         return _with(sample, NOISES[kind].corrupt(sample[modality], level, rng))
 
-    return Condition(f"noise/{modality}/{kind}/{level:g}", (modality,), change)
+    return Condition(noise_name(modality, kind, level), (modality,), change)
+
+
+def sound_noise(ratio: float, sounds: sound.Sounds) -> Condition:
+    """White noise in the sound before the cochlea, in proportion to the sound's amplitude."""
+    name = sound.MODALITY
+
+    def change(sample: MultiStream, place: int, seed: int) -> MultiStream:
+        rng = generator(seed, f"{sound.KIND}/{name}", place)
+        source = str(sample.provenance[f"{name}_source"])
+        return _with(sample, sounds.heard(source, ratio, rng))
+
+    return Condition(noise_name(name, sound.KIND, ratio), (name,), change)
 
 
 def all_dropped(names: Sequence[str], share: float) -> Condition:

@@ -21,7 +21,9 @@ from experiments.stress.conditions import (
     noise_levels,
     noise_only,
     offset,
+    sound_noise,
 )
+from experiments.stress.sound import LEVELS, MODALITY, Sounds
 from experiments.stress.swaps import Donors
 from spikefuse.events import MultiStream
 from spikefuse.objectives.modality_dropout import without
@@ -29,7 +31,12 @@ from spikefuse.objectives.modality_dropout import without
 Size = tuple[int, int, int]
 
 
-def plan(families: Sequence[str], sizes: Mapping[str, Size], donors: Donors) -> list[Condition]:
+def plan(
+    families: Sequence[str],
+    sizes: Mapping[str, Size],
+    donors: Donors,
+    sounds: Sounds | None = None,
+) -> list[Condition]:
     """Conditions of the named families, the clean one first, each once.
 
     Parameters
@@ -38,6 +45,8 @@ def plan(families: Sequence[str], sizes: Mapping[str, Size], donors: Donors) -> 
     sizes : mapping of modality to sensor size
     donors : Donors
         The clean samples.
+    sounds : Sounds, optional
+        Where there is none, there is no noise of sound.
     """
     names = tuple(sizes)
     found = [Condition(CLEAN, (), lambda sample, place, seed: sample)]
@@ -45,6 +54,8 @@ def plan(families: Sequence[str], sizes: Mapping[str, Size], donors: Donors) -> 
         for name, size in sizes.items():
             for kind in NOISES:
                 found += [noise(name, kind, level) for level in noise_levels(kind, size)[1:]]
+        if sounds is not None and MODALITY in sizes:
+            found += [sound_noise(ratio, sounds) for ratio in LEVELS[1:]]
     if len(names) > 1:
         for family in families:
             found += _of_pair(family, names, donors)

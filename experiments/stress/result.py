@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 
 from analysis.stress_measures import area, d_prime_of, slope, tolerance, utilisation
+from experiments.stress import sound
 from experiments.stress.conditions import (
     CLEAN,
     DRIFTS_PPM,
     GAIN_DROPS,
-    NOISES,
     OFFSETS_MS,
-    noise_levels,
+    noise_kinds,
+    noise_name,
 )
 from experiments.stress.plan import alone_name, only
 from experiments.stress.rows import (
@@ -25,6 +26,7 @@ from experiments.stress.rows import (
     figure_of,
     foreign_class,
     right,
+    right_at,
 )
 from experiments.stress.run import Stressed
 from spikefuse._types import FloatArray
@@ -83,32 +85,38 @@ def _difference(first: Means, second: Means, key: str, other: str) -> Figure:
 
 def _noise(tested: Stressed, means: Mapping[str, Means], model: str) -> dict[str, Any]:
     """Accuracy by level and the area under it, by modality and kind."""
-    modalities = tested.learners[model][0].modalities
-    reference = _reference(tested)
     found: dict[str, Any] = {}
-    for name in modalities:
-        found[name] = {}
-        for kind, how in NOISES.items():
-            levels = noise_levels(kind, tested.sizes[name])
-            if not levels:
-                continue
-            keys = [right(_noise_name(name, kind, level)) for level in levels]
-            raw = means[model].figure(_area_over(levels), keys)
-            share = means[model].figure(_relative_area_over(levels), keys)
-            found[name][kind] = {
-                "unit": how.unit,
-                "levels": list(levels),
-                "accuracy": [means[model].mean(key) for key in keys],
-                "area": raw,
-                "relative_area": share,
-            }
-            if reference not in (None, model) and name in (
-                tested.learners[str(reference)][0].modalities
-            ):
-                first, second = (_areas(means[m], keys, levels) for m in (model, str(reference)))
-                found[name][kind]["area_less"] = {"model": reference} | figure_of(
-                    first[0] - second[0], first[1] - second[1]
-                )
+    for name in tested.learners[model][0].modalities:
+        kinds = noise_kinds(name, tested.sizes[name])
+        found[name] = {
+            kind: _curve(tested, means, model, name, kind)
+            for kind, (_, levels) in kinds.items()
+            if noise_name(name, kind, levels[-1]) in tested.conditions
+        }
+    return found
+
+
+def _curve(
+    tested: Stressed, means: Mapping[str, Means], model: str, name: str, kind: str
+) -> dict[str, Any]:
+    """One kind of noise of one modality."""
+    unit, levels = noise_kinds(name, tested.sizes[name])[kind]
+    keys = [right(noise_name(name, kind, level) if level else CLEAN) for level in levels]
+    found: dict[str, Any] = {
+        "unit": unit,
+        "levels": list(levels),
+        "accuracy": [means[model].mean(key) for key in keys],
+        "area": means[model].figure(_area_over(levels), keys),
+        "relative_area": means[model].figure(_relative_area_over(levels), keys),
+    }
+    if kind == sound.KIND:
+        found["snr_db"] = [None, *sound.SNR_DB]
+    reference = _reference(tested)
+    if reference not in (None, model) and name in (tested.learners[str(reference)][0].modalities):
+        first, second = (_areas(means[m], keys, levels) for m in (model, str(reference)))
+        found["area_less"] = {"model": reference} | figure_of(
+            first[0] - second[0], first[1] - second[1]
+        )
     return found
 
 
@@ -120,11 +128,6 @@ def _area_over(levels: Sequence[float]) -> Callable[[FloatArray], FloatArray]:
 def _relative_area_over(levels: Sequence[float]) -> Callable[[FloatArray], FloatArray]:
     """The area as a share of the accuracy on clean inputs."""
     return lambda a: _share(area(a, levels), a[..., 0])
-
-
-def _noise_name(modality: str, kind: str, level: float) -> str:
-    """Name of the condition of a level; no noise is the clean one."""
-    return f"noise/{modality}/{kind}/{level:g}" if level else CLEAN
 
 
 def _areas(means: Means, keys: Sequence[str], levels: Sequence[float]) -> tuple[float, FloatArray]:
@@ -230,21 +233,27 @@ def _imbalance(tested: Stressed, means: Mapping[str, Means], model: str, _: int)
 
 def _anytime(tested: Stressed, means: Mapping[str, Means], model: str, _: int) -> dict[str, Any]:
     """Accuracy of the answer after each time, with and without each modality."""
-    names = tested.learners[model][0].modalities
-    conditions = [CLEAN, *(f"missing/{name}" for name in names)]
-    found: dict[str, Any] = {}
-    for condition in conditions:
-        response = tested.responses[model][condition]
-        by_time = (response.answers == tested.labels).mean(axis=(0, 2))
-        times = response.times_ms
-        reached = np.flatnonzero(by_time >= _NEARLY * by_time[-1])
+    own, found = means[model], {}
+    for condition in (CLEAN, *(f"missing/{m}" for m in tested.learners[model][0].modalities)):
+        times = tested.responses[model][condition].times_ms
+        keys = [right_at(condition, i) for i in range(len(times))]
         found[condition] = {
             "time_ms": times.tolist(),
-            "accuracy": by_time.tolist(),
-            "mean_accuracy": float(area(by_time, times.tolist())),
-            "ms_to_95_percent": float(times[reached[0]]),
+            "accuracy": [own.mean(key) for key in keys],
+            "mean_accuracy": own.figure(_mean_over(times), keys),
+            "ms_to_95_percent": own.figure(_reached(times), keys),
         }
     return found
+
+
+def _mean_over(times: FloatArray) -> Callable[[FloatArray], FloatArray]:
+    """Mean accuracy over time; of the only answer there is, its own."""
+    return lambda a: area(a, times.tolist()) if len(times) > 1 else a[..., 0]
+
+
+def _reached(times: FloatArray) -> Callable[[FloatArray], FloatArray]:
+    """The first time at which accuracy is nearly the last one."""
+    return lambda a: times[np.argmax(a >= _NEARLY * a[..., -1:], axis=-1)]
 
 
 def _gain(

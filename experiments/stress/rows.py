@@ -10,7 +10,7 @@ import numpy as np
 
 from analysis.nested import nested_means
 from analysis.stress_measures import jensen_shannon
-from experiments.stress.conditions import CLEAN
+from experiments.stress.conditions import CLEAN, missing
 from experiments.stress.plan import only
 from experiments.stress.run import Response, Stressed
 from spikefuse._types import FloatArray
@@ -76,6 +76,11 @@ def foreign_class(condition: str) -> str:
     return f"foreign {condition}"
 
 
+def right_at(condition: str, index: int) -> str:
+    """Name of the accuracy under a condition of the answer after one of the times."""
+    return f"right {condition} at {index}"
+
+
 def agreement(first: str, second: str) -> str:
     """Name of how often two readings answer alike: a modality alone, or "all"."""
     return f"agree {first} {second}"
@@ -88,7 +93,7 @@ def divergence(first: str, second: str) -> str:
 
 def means_of(tested: Stressed, seed: int) -> dict[str, Means]:
     """Means of all quantities of every model; groups and seeds are resampled."""
-    rows = {model: rows_of(tested, model, seed) for model in tested.responses}
+    rows = {model: rows_of(tested, model) for model in tested.responses}
     tables = [np.stack(list(found.values()), axis=1) for found in rows.values()]
     clusters = list(tested.clusters.values())
     drawn = nested_means(tables, clusters, np.random.default_rng(seed), N_DRAWS)
@@ -101,7 +106,7 @@ def means_of(tested: Stressed, seed: int) -> dict[str, Means]:
     }
 
 
-def rows_of(tested: Stressed, model: str, seed: int) -> dict[str, FloatArray]:
+def rows_of(tested: Stressed, model: str) -> dict[str, FloatArray]:
     """Every quantity of one model by seed and sample, ``[S, n]``."""
     found: dict[str, FloatArray] = {}
     responses = tested.responses[model]
@@ -109,11 +114,15 @@ def rows_of(tested: Stressed, model: str, seed: int) -> dict[str, FloatArray]:
         found[right(name)] = (response.final == tested.labels).astype(np.float64)
         modality = _foreign(name)
         if modality is not None:
-            other = tested.labels[tested.donors.of(modality, False, seed)]
+            other = tested.foreign[modality]
             found[foreign_class(name)] = (response.final == other).astype(np.float64)
     modalities = tested.learners[model][0].modalities
     readings = {m: responses.get(only(m, modalities).name) for m in modalities}
     if len(modalities) > 1:
+        for name in (CLEAN, *(missing([m]).name for m in modalities)):
+            if name in responses:
+                by_time = responses[name].answers == tested.labels
+                found |= {right_at(name, i): by_time[:, i] * 1.0 for i in range(by_time.shape[1])}
         known = {m: r for m, r in readings.items() if r is not None} | {"all": responses[CLEAN]}
         for i, (first, a) in enumerate(known.items()):
             for second, b in list(known.items())[i + 1 :]:

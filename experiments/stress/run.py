@@ -17,6 +17,8 @@ from experiments.loading.batches import Batch, batches
 from experiments.loading.data import Hearing, PairedData
 from experiments.stress.conditions import CLEAN, Condition
 from experiments.stress.plan import plan
+from experiments.stress.sound import MODALITY as SOUND
+from experiments.stress.sound import find_sounds
 from experiments.stress.swaps import Donors
 from experiments.training.checkpoints import CheckpointFolder
 from experiments.training.learners import Learner, build_learner
@@ -66,7 +68,8 @@ class Stressed:
     ----------
     labels : int [n]
     clusters : mapping of modality to n names of groups
-    donors : Donors
+    foreign : mapping of modality to int [n]
+        Class of what each sample gets from a sample of another class.
     conditions : mapping of name to Condition
     responses : mapping of model to mapping of condition to Response
         A condition that touches no modality of a model is the clean one.
@@ -76,7 +79,7 @@ class Stressed:
 
     labels: Int64Array
     clusters: Mapping[str, Sequence[str]]
-    donors: Donors
+    foreign: Mapping[str, Int64Array]
     conditions: Mapping[str, Condition]
     responses: Mapping[str, Mapping[str, Response]]
     learners: Mapping[str, Sequence[Learner]]
@@ -86,24 +89,21 @@ class Stressed:
 Progress = Callable[[int, int, str], None]
 
 
-def load_learners(
-    folder: Path, config: Config, data: PairedData, models: Sequence[str]
-) -> dict[str, list[Learner]]:
-    """The trained models of a run directory, every seed, in evaluation.
+def load_learners(folder: Path, config: Config, data: PairedData, name: str) -> list[Learner]:
+    """A trained model of a run directory, every seed, in evaluation.
 
     Raises
     ------
     DataError
-        If one is not trained.
+        If it is not trained.
     """
-    found: dict[str, list[Learner]] = {}
-    for name in models:
-        for seed in config.seeds:
-            learner = build_learner(name, config, data.sensor_sizes, seed, len(data.classes))
-            where = folder / "checkpoints" / f"{name}-seed{seed}"
-            CheckpointFolder(where).load_best(learner.model)
-            learner.model.eval()
-            found.setdefault(name, []).append(learner)
+    found: list[Learner] = []
+    for seed in config.seeds:
+        learner = build_learner(name, config, data.sensor_sizes, seed, len(data.classes))
+        where = folder / "checkpoints" / f"{name}-seed{seed}"
+        CheckpointFolder(where).load_best(learner.model)
+        learner.model.eval()
+        found.append(learner)
     return found
 
 
@@ -136,7 +136,9 @@ def run_conditions(
     names = list(data.splits["test"])
     sources = {m: [str(s.provenance[f"{m}_source"]) for s in samples] for m in names}
     donors = Donors(samples, labels, sources)
-    conditions = plan(families, data.sensor_sizes, donors)
+    heard = sources.get(SOUND) if "noise" in families else None
+    sounds = find_sounds(config.data, data.clock, set(heard)) if heard else None
+    conditions = plan(families, data.sensor_sizes, donors, sounds)
     responses: dict[str, dict[str, Response]] = {name: {} for name in learners}
     for done, condition in enumerate(conditions, start=1):
         changed = [condition.change(sample, i, seed) for i, sample in enumerate(samples)]
@@ -151,7 +153,7 @@ def run_conditions(
     return Stressed(
         labels,
         of_group,
-        donors,
+        {name: labels[donors.of(name, False, seed)] for name in names},
         {condition.name: condition for condition in conditions},
         responses,
         learners,

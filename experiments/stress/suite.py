@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from experiments.training.learners import Learner
 from spikefuse.cost import energy
 from spikefuse.errors import ConfigError
 
-SCHEMA = 1
+SCHEMA = 2
 FILE = "stress.json"
 
 
@@ -64,27 +65,80 @@ def run_stress(
     DataError
         If a model is not trained.
     """
+    families = families_of(only)
     config = load_run_config(folder)
-    families = _families(only)
-    if limit is not None and limit < 1:
-        raise ConfigError(f"--limit must be at least 1, got {limit}")
-    for name in models:
-        if name not in config.models:
-            raise ConfigError(f"--models must be of {list(config.models)}, got {name!r}")
-    torch.set_num_threads(config.train.threads)
-    reporter.stage(f"data: {config.data.source}")
-    data = load_data(config.data, lambda done, total: reporter.progress(done, total, "encoding"))
-    learners = load_learners(folder, config, data, models or config.models)
-    reporter.stage("stress")
+    chosen = [Chosen(folder, name) for name in models or config.models]
     started = time.perf_counter()
-    tested = run_conditions(learners, data, config, families, seed, limit, reporter.progress)
+    tested = run_models(chosen, reporter, families, limit, seed)
     reporter.stage("intervals")
-    found = describe(tested, config, families, len(data.classes), seed)
-    found["of_test_pairs"] = len(data.fixed_pairs["test"])
-    found["synthetic_speech"] = data.synthetic_speech
+    found = describe(tested.stressed, config, families, tested.n_classes, seed)
+    found |= tested.facts
     found["seconds"] = round(time.perf_counter() - started, 1)
     write_json(folder / FILE, found)
     return found
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A model of a run directory, and what the suite calls it (its name in the run if empty)."""
+
+    run: Path
+    model: str
+    called: str = ""
+
+
+@dataclass(frozen=True)
+class Tested:
+    """What models answered, and facts of the data for ``stress.json``."""
+
+    stressed: Stressed
+    config: Config
+    n_classes: int
+    facts: Mapping[str, Any]
+
+
+def run_models(
+    chosen: Sequence[Chosen],
+    reporter: Reporter,
+    families: Sequence[str],
+    limit: int | None = None,
+    seed: int = 0,
+) -> Tested:
+    """Models of one run, or of several runs on the same data, under every condition.
+
+    Raises
+    ------
+    ConfigError
+        If ``limit`` is below 1, a model is not of its run, or runs differ in data or prices.
+    DataError
+        If a model is not trained.
+    """
+    if limit is not None and limit < 1:
+        raise ConfigError(f"--limit must be at least 1, got {limit}")
+    configs = {item.run: load_run_config(item.run) for item in chosen}
+    config = configs[chosen[0].run]
+    for item in chosen:
+        own = configs[item.run]
+        if item.model not in own.models:
+            raise ConfigError(f"--models must be of {list(own.models)}, got {item.model!r}")
+        if (own.data, own.cost) != (config.data, config.cost):
+            raise ConfigError(
+                f"runs of one suite must have the same [data] and [cost], got others in {item.run}"
+            )
+    torch.set_num_threads(config.train.threads)
+    reporter.stage(f"data: {config.data.source}")
+    data = load_data(config.data, lambda done, total: reporter.progress(done, total, "encoding"))
+    learners = {
+        item.called or item.model: load_learners(item.run, configs[item.run], data, item.model)
+        for item in chosen
+    }
+    reporter.stage("stress")
+    stressed = run_conditions(learners, data, config, families, seed, limit, reporter.progress)
+    facts = {
+        "of_test_pairs": len(data.fixed_pairs["test"]),
+        "synthetic_speech": data.synthetic_speech,
+    }
+    return Tested(stressed, config, len(data.classes), facts)
 
 
 def describe(
@@ -124,7 +178,7 @@ def describe(
     }
 
 
-def _families(only: Sequence[str]) -> tuple[str, ...]:
+def families_of(only: Sequence[str]) -> tuple[str, ...]:
     """The named families in the suite's order."""
     unknown = [name for name in only if name not in FAMILIES]
     if unknown:

@@ -207,7 +207,8 @@ def hand_made(donors) -> Stressed:
     clusters = {m: list(donors.sources[m]) for m in SIZES}
     named = {c.name: c for c in conditions}
     responses = {"snn": fused, "snn_vision": alone, "snn_audio": alone}
-    return Stressed(labels, clusters, donors, named, responses, learners, SIZES)
+    foreign = {m: labels[donors.of(m, False, 0)] for m in SIZES}
+    return Stressed(labels, clusters, foreign, named, responses, learners, SIZES)
 
 
 def test_measures_of_hand_made_answers(hand_made) -> None:
@@ -245,8 +246,10 @@ def test_measures_of_hand_made_answers(hand_made) -> None:
     assert cause["vision"]["follows_donor"]["value"] == 1
     assert cause["audio"]["effect_of_content"]["value"] == 0
     curve = found["anytime"][CLEAN]
-    assert curve["accuracy"] == pytest.approx([1 / 3, 1.0])
-    assert curve["ms_to_95_percent"] == 50.0
+    assert [f["value"] for f in curve["accuracy"]] == pytest.approx([1 / 3, 1.0])
+    assert curve["accuracy"][1]["interval"] == pytest.approx([1.0, 1.0])
+    assert curve["mean_accuracy"]["value"] == pytest.approx(2 / 3)
+    assert curve["ms_to_95_percent"] == {"value": 50.0, "interval": [50.0, 50.0]}
 
 
 def test_gain_of_hand_made_answers_is_in_d_prime(hand_made) -> None:
@@ -275,7 +278,7 @@ def test_a_model_untouched_is_not_listed_and_other_models_share_draws(hand_made)
 def test_same_seed_same_numbers(hand_made) -> None:
     first, again = (describe(hand_made, _config(), FAMILIES, 3, 0) for _ in range(2))
     assert first == again
-    rows = rows_of(hand_made, "snn", 0)
+    rows = rows_of(hand_made, "snn")
     assert rows[foreign_class("swap/vision/other")].tolist() == [[1.0] * 12]
 
 
