@@ -75,10 +75,10 @@ def _rows(stress: Mapping[str, Any], first: str, modalities: Sequence[str]) -> I
     yield "ms to 95 % of the accuracy", _figure("anytime", CLEAN, "ms_to_95_percent", digits=0)
     for against, title in (("own", "itself"), ("trained", "models trained alone")):
         kind = ("gain", against)
-        yield f"gain in d' over {title}", _figure(*kind, "gain", 0, digits=2, sign=True)
-        last = f"{stress_drops(measured):.0%} lost"
-        yield f"the same, {last}", _figure(*kind, "gain", -1, digits=2, sign=True)
-        yield "slope of that gain", _figure(*kind, "slope", digits=2, sign=True)
+        yield f"gain in d' over {title}, clean", _figure(*kind, "gain", 0, digits=2, sign=True)
+        lost = f"{_most_lost(measured):.0%} of both lost"
+        yield f"gain in d' over {title}, {lost}", _figure(*kind, "gain", -1, digits=2, sign=True)
+        yield f"slope of the gain over {title}", _figure(*kind, "slope", digits=2, sign=True)
     for name in modalities:
         yield (
             f"effect of the content of {name}",
@@ -87,7 +87,7 @@ def _rows(stress: Mapping[str, Any], first: str, modalities: Sequence[str]) -> I
     yield from _cost_rows(conditions, modalities)
 
 
-def stress_drops(measured: Mapping[str, Any]) -> float:
+def _most_lost(measured: Mapping[str, Any]) -> float:
     """The largest share of events that all modalities lost."""
     return float(measured["gain"]["own"]["drop"][-1])
 

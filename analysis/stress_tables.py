@@ -50,6 +50,7 @@ def stress_tables(stress: Mapping[str, Any]) -> list[Table]:
         gain_stress(stress),
         anytime_stress(stress),
         intervention_stress(stress),
+        cost_stress(stress),
     )
     return [table for table in tables if table.rows]
 
@@ -262,6 +263,52 @@ def intervention_stress(stress: Mapping[str, Any]) -> Table:
         "loss when scrambled",
     )
     return Table("Interventions: content exchanged, number of events kept", header, tuple(rows))
+
+
+def cost_stress(stress: Mapping[str, Any]) -> Table:
+    """Operations, energy and evidence time of models under all that is not noise."""
+    profile = _profile(stress)
+    shown = {name: c for name, c in stress["conditions"].items() if not name.startswith("noise/")}
+    rows: list[tuple[str, ...]] = []
+    for model, found in stress["models"].items():
+        if len(found["modalities"]) < 2 or len(shown) < 2:
+            continue
+        for name, condition in shown.items():
+            if not _shown_cost(name, list(shown)):
+                continue
+            entry = condition["models"][model]
+            cost = entry["energy"].get(profile, {})
+            cost = cost.get("sensor_off", cost)
+            rows.append(
+                (
+                    model_name(model),
+                    name,
+                    f"{entry['counts']['effective_acs']:,.0f}",
+                    f"{entry['counts']['effective_macs']:,.0f}",
+                    _energy(cost.get("dynamic_pj")),
+                    f"{entry['evidence_p50_ms']:.0f}",
+                    f"{entry['evidence_p95_ms']:.0f}",
+                )
+            )
+    header = (
+        "model",
+        "inputs",
+        "accumulates",
+        "multiply-accumulates",
+        f"dynamic energy ({profile})",
+        "evidence p50 (ms)",
+        "p95 (ms)",
+    )
+    return Table("What inputs other than noisy ones cost", header, tuple(rows))
+
+
+def _shown_cost(name: str, names: Sequence[str]) -> bool:
+    """Of offsets, drifts and losses the ends alone; of any other condition all."""
+    kind, _, level = name.rpartition("/")
+    if not kind.startswith(("offset/", "drift/", "gain/drop")) or level.startswith("only_"):
+        return not level.startswith("only_")
+    levels = [float(n.rpartition("/")[2]) for n in names if n.rpartition("/")[0] == kind]
+    return float(level) in (max(levels), *([min(levels)] if min(levels) < 0 else []))
 
 
 def markdown_tables(stress: Mapping[str, Any]) -> str:

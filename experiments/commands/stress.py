@@ -51,8 +51,9 @@ def stress(
     console = Console()
     found = _stored(run) if stored else _tested(run, console, models, only, limit, seed)
     print_stress(found, console)
-    for line in draw_stress(found, run / "figures")[::3]:
-        console.print(f"figure: {line}", highlight=False, soft_wrap=True)
+    drawn = draw_stress(found, run / "figures")
+    for path in (path for path in drawn if path.suffix == ".png"):
+        console.print(f"figure: {path}", highlight=False, soft_wrap=True)
     took = "" if stored else f"{found['seconds']:.0f} s. "
     console.print(f"{took}{run / FILE}", highlight=False, soft_wrap=True)
     if document is not None:

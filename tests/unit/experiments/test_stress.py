@@ -21,11 +21,13 @@ from experiments.stress.conditions import (
     offset,
 )
 from experiments.stress.plan import plan
+from experiments.stress.pooled import pooled
 from experiments.stress.rows import foreign_class, means_of, right, rows_of
 from experiments.stress.run import Response, Stressed, respond
 from experiments.stress.suite import FAMILIES, describe
 from experiments.stress.swaps import Donors, choose_donors, scrambled, swapped
 from experiments.training.learners import Learner, build_learner
+from spikefuse.errors import ConfigError
 from spikefuse.events import EventStream, MultiStream
 from spikefuse.opcounts import OpCounts
 
@@ -282,13 +284,54 @@ def test_same_seed_same_numbers(hand_made) -> None:
     assert rows[foreign_class("swap/vision/other")].tolist() == [[1.0] * 12]
 
 
+def test_pooled_runs_are_their_samples_one_after_the_other(hand_made) -> None:
+    twice = pooled([hand_made, hand_made])
+    assert len(twice.labels) == 24
+    one, two = (means_of(tested, 0)["snn"] for tested in (hand_made, twice))
+    assert one.value == pytest.approx(two.value)
+    # Groups that are in both runs are resampled together: twice the samples tell no more.
+    keys = [right("noise/vision/drop/0.95")]
+    widths = [np.diff(m.figure(lambda a: a[..., 0], keys)["interval"])[0] for m in (one, two)]
+    assert widths[1] == pytest.approx(widths[0], abs=0.1)
+
+
+def test_runs_that_were_asked_otherwise_are_not_pooled(hand_made) -> None:
+    fewer = replace(hand_made, responses={"snn": hand_made.responses["snn"]})
+    with pytest.raises(ConfigError, match=r"same models, got \['snn', 'snn_vision'"):
+        pooled([hand_made, fewer])
+    with pytest.raises(ConfigError, match=r"other conditions"):
+        pooled([hand_made, replace(hand_made, conditions={})])
+
+
+def test_the_summary_has_a_row_for_every_measure_and_says_what_costs_most(hand_made) -> None:
+    from analysis.stress_summary import stress_summary
+    from analysis.stress_tables import figure_text
+
+    found = describe(hand_made, _config(), FAMILIES, 3, 0)
+    table = stress_summary(found, {"snn": "`concat`"})
+    assert table.header == ("", "`concat`")
+    rows = {row[0]: row[1] for row in table.rows}
+    assert len(rows) == len(table.rows)
+    absent = found["measures"]["snn"]["missing"]["vision"]
+    assert rows["without vision: retention"] == figure_text(absent["retention"])
+    assert rows["vision, drop: accuracy at 0.95"].startswith("0.500 [")
+    assert rows["audio late: half-width (ms)"].startswith("at least 155")
+    assert rows["effect of the content of vision"].startswith("+1.000")
+    assert rows["evidence time p50, least .. most"].startswith("25 ms (`")
+    assert "Jensen-Shannon, vision and audio (bits)" in rows
+
+
 def test_tables_and_figures_hold_what_was_measured(hand_made, tmp_path) -> None:
     from analysis.figures.stress import draw_stress
     from analysis.stress_tables import figure_text, markdown_tables, stress_tables
 
     found = describe(hand_made, _config(), FAMILIES, 3, 0)
     tables = {table.title: table for table in stress_tables(found)}
-    assert len(tables) == 8
+    assert len(tables) == 9
+    costs = [row[1] for row in tables["What inputs other than noisy ones cost"].rows]
+    assert {"clean", "missing/audio", "offset/audio/-200", "offset/audio/200"} <= set(costs)
+    assert {"drift/audio/200000", "gain/drop/0.85", "swap/vision/same"} <= set(costs)
+    assert not {"offset/audio/100", "gain/drop/0.85/only_audio", "gain/drop/0.3"} & set(costs)
     for table in tables.values():
         assert all(len(row) == len(table.header) for row in table.rows)
     missing = tables["A missing modality"].rows[0]
@@ -301,7 +344,7 @@ def test_tables_and_figures_hold_what_was_measured(hand_made, tmp_path) -> None:
     assert "Incongruent pairs" in text
     assert all(note in text for note in found["notes"])
     written = draw_stress(found, tmp_path)
-    assert [path.name for path in written[::3]] == [
+    assert [path.name for path in written if path.suffix == ".png"] == [
         "stress_noise.png",
         "stress_offset.png",
         "stress_gain.png",
@@ -317,7 +360,8 @@ def test_families_that_were_left_out_leave_no_rows(hand_made, tmp_path) -> None:
 
     found = describe(hand_made, _config(), ["intervention"], 3, 0)
     assert [t.title for t in stress_tables(found)] == [
-        "Interventions: content exchanged, number of events kept"
+        "Interventions: content exchanged, number of events kept",
+        "What inputs other than noisy ones cost",
     ]
     assert draw_stress(found, tmp_path) == []
 
@@ -325,7 +369,6 @@ def test_families_that_were_left_out_leave_no_rows(hand_made, tmp_path) -> None:
 def test_wrong_names_are_refused_before_anything_runs(tmp_path) -> None:
     from experiments.config import to_toml
     from experiments.stress.suite import run_stress
-    from spikefuse.errors import ConfigError
 
     with pytest.raises(ConfigError, match="RUN must be a run directory"):
         run_stress(tmp_path, None)
