@@ -88,7 +88,7 @@ class Chosen:
 
 
 @dataclass(frozen=True)
-class Tested:
+class Suite:
     """What models answered, and facts of the data for ``stress.json``."""
 
     stressed: Stressed
@@ -103,7 +103,7 @@ def run_models(
     families: Sequence[str],
     limit: int | None = None,
     seed: int = 0,
-) -> Tested:
+) -> Suite:
     """Models of one run, or of several runs on the same data, under every condition.
 
     Raises
@@ -138,7 +138,7 @@ def run_models(
         "of_test_pairs": len(data.fixed_pairs["test"]),
         "synthetic_speech": data.synthetic_speech,
     }
-    return Tested(stressed, config, len(data.classes), facts)
+    return Suite(stressed, config, len(data.classes), facts)
 
 
 def describe(

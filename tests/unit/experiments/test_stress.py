@@ -1,7 +1,5 @@
 """The stress suite: changed inputs, and measures of hand-made answers."""
 
-from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -21,36 +19,29 @@ from experiments.stress.conditions import (
     offset,
 )
 from experiments.stress.plan import plan
-from experiments.stress.pooled import pooled
 from experiments.stress.rows import foreign_class, means_of, right, rows_of
-from experiments.stress.run import Response, Stressed, respond
+from experiments.stress.run import Stressed, respond
 from experiments.stress.suite import FAMILIES, describe
 from experiments.stress.swaps import Donors, choose_donors, scrambled, swapped
-from experiments.training.learners import Learner, build_learner
+from experiments.training.learners import build_learner
 from spikefuse.errors import ConfigError
 from spikefuse.events import EventStream, MultiStream
-from spikefuse.opcounts import OpCounts
-
-SIZES = {"vision": (20, 10, 2), "audio": (16, 1, 1)}
+from tests.stress_made import SIZES, donors_of, made_by_hand, small_config, small_samples
 
 
 @pytest.fixture
 def samples(make_stream) -> list[MultiStream]:
-    """Twelve pairs of three classes, 50 ms."""
-    return [
-        MultiStream(
-            {name: make_stream(60 + 5 * i, size, modality=name) for name, size in SIZES.items()},
-            label=i % 3,
-        )
-        for i in range(12)
-    ]
+    return small_samples(make_stream)
 
 
 @pytest.fixture
 def donors(samples) -> Donors:
-    labels = np.array([s.label for s in samples])
-    names = {m: [f"{m}-{i}" for i in range(len(samples))] for m in SIZES}
-    return Donors(samples, labels, names)
+    return donors_of(samples)
+
+
+@pytest.fixture
+def hand_made(donors) -> Stressed:
+    return made_by_hand(donors)
 
 
 def _same(a: MultiStream, b: MultiStream) -> bool:
@@ -137,25 +128,9 @@ def test_a_foreign_modality_leaves_the_other(samples, donors) -> None:
     assert changed.label == samples[2].label
 
 
-def _config() -> Config:
-    base = Config()
-    small = replace(base.model, fusion_hidden=12)
-    small = replace(
-        small,
-        vision=replace(small.vision, convs=(), hidden=10),
-        audio=replace(small.audio, hidden=10),
-    )
-    return replace(
-        base,
-        data=replace(base.data, duration_ms=50.0, dt_ms=5.0),
-        model=small,
-        cost=replace(base.cost, windows_ms=(20.0,), frame_vision_ms=10.0, frame_audio_ms=10.0),
-    )
-
-
 @pytest.mark.parametrize("model", ["snn", "dense"])
 def test_a_response_is_what_the_evaluation_of_a_run_finds(samples, model: str) -> None:
-    config = _config()
+    config = small_config()
     learner = build_learner(model, config, SIZES, 0, 3)
     learner.model.eval()
     found = respond([learner], samples, config, None)
@@ -169,52 +144,8 @@ def test_a_response_is_what_the_evaluation_of_a_run_finds(samples, model: str) -
     assert found.times_ms[-1] == 50.0
 
 
-def _learner(name: str, modalities: tuple[str, ...]) -> Learner:
-    config = _config()
-    return build_learner(name, config, {m: SIZES[m] for m in modalities}, 0, 3)
-
-
-def _answers(donors: Donors, final: Sequence[Sequence[int]], sure: float = 0.8) -> Response:
-    """Answers of hand, stated at one probability; two times, the first one always class 0."""
-    last = np.asarray(final)
-    logs = np.full((*last.shape, 3), np.log((1 - sure) / 2))
-    np.put_along_axis(logs, last[..., None], np.log(sure), axis=2)
-    by_time = np.stack([np.zeros_like(last), last], axis=1)
-    return Response(np.array([25.0, 50.0]), by_time, logs, OpCounts({}, last.shape[1]))
-
-
-@pytest.fixture
-def hand_made(donors) -> Stressed:
-    """A fused model that follows vision, with models of either modality."""
-    labels = donors.labels
-    conditions = plan(FAMILIES, SIZES, donors)
-    always_0 = np.zeros_like(labels)
-    worse = np.where(np.arange(12) < 6, labels, (labels + 1) % 3)  # right on half
-    fused: dict[str, Response] = {}
-    for condition in conditions:
-        found = labels
-        if condition.name == "missing/vision" or condition.name.endswith("only_audio"):
-            found = always_0  # right on a third
-        if condition.name == "swap/vision/other":
-            found = labels[donors.of("vision", False, 0)]
-        if condition.name in ("noise/vision/drop/0.95", "offset/audio/200"):
-            found = worse
-        fused[condition.name] = _answers(donors, [found])
-    alone = {c.name: _answers(donors, [worse]) for c in conditions}
-    learners = {
-        "snn": [_learner("snn", ("vision", "audio"))],
-        "snn_vision": [replace(_learner("snn", ("vision",)), name="snn_vision")],
-        "snn_audio": [replace(_learner("snn", ("audio",)), name="snn_audio")],
-    }
-    clusters = {m: list(donors.sources[m]) for m in SIZES}
-    named = {c.name: c for c in conditions}
-    responses = {"snn": fused, "snn_vision": alone, "snn_audio": alone}
-    foreign = {m: labels[donors.of(m, False, 0)] for m in SIZES}
-    return Stressed(labels, clusters, foreign, named, responses, learners, SIZES)
-
-
 def test_measures_of_hand_made_answers(hand_made) -> None:
-    found = describe(hand_made, _config(), FAMILIES, 3, 0)["measures"]["snn"]
+    found = describe(hand_made, small_config(), FAMILIES, 3, 0)["measures"]["snn"]
     absent = found["missing"]
     assert absent["vision"]["accuracy"]["value"] == pytest.approx(1 / 3)
     assert absent["vision"]["retention"]["value"] == pytest.approx(1 / 3)
@@ -257,7 +188,7 @@ def test_measures_of_hand_made_answers(hand_made) -> None:
 def test_gain_of_hand_made_answers_is_in_d_prime(hand_made) -> None:
     from analysis.stress_measures import d_prime_of
 
-    found = describe(hand_made, _config(), ["gain"], 3, 0)["measures"]["snn"]["gain"]
+    found = describe(hand_made, small_config(), ["gain"], 3, 0)["measures"]["snn"]["gain"]
     whole, half = d_prime_of(np.array([1.0, 0.5]), 3, 12)
     assert found["trained"]["gain"][0]["value"] == pytest.approx(whole - half)
     assert found["trained"]["over_independent"][0]["value"] == pytest.approx(
@@ -268,7 +199,7 @@ def test_gain_of_hand_made_answers_is_in_d_prime(hand_made) -> None:
 
 
 def test_a_model_untouched_is_not_listed_and_other_models_share_draws(hand_made) -> None:
-    found = describe(hand_made, _config(), ["missing", "noise"], 3, 0)
+    found = describe(hand_made, small_config(), ["missing", "noise"], 3, 0)
     touched = found["conditions"]["noise/vision/drop/0.5"]["models"]
     assert list(touched) == ["snn", "snn_vision"]
     assert set(found["measures"]["snn_vision"]) == {"noise"}
@@ -278,54 +209,17 @@ def test_a_model_untouched_is_not_listed_and_other_models_share_draws(hand_made)
 
 
 def test_same_seed_same_numbers(hand_made) -> None:
-    first, again = (describe(hand_made, _config(), FAMILIES, 3, 0) for _ in range(2))
+    first, again = (describe(hand_made, small_config(), FAMILIES, 3, 0) for _ in range(2))
     assert first == again
     rows = rows_of(hand_made, "snn")
     assert rows[foreign_class("swap/vision/other")].tolist() == [[1.0] * 12]
-
-
-def test_pooled_runs_are_their_samples_one_after_the_other(hand_made) -> None:
-    twice = pooled([hand_made, hand_made])
-    assert len(twice.labels) == 24
-    one, two = (means_of(tested, 0)["snn"] for tested in (hand_made, twice))
-    assert one.value == pytest.approx(two.value)
-    # Groups that are in both runs are resampled together: twice the samples tell no more.
-    keys = [right("noise/vision/drop/0.95")]
-    widths = [np.diff(m.figure(lambda a: a[..., 0], keys)["interval"])[0] for m in (one, two)]
-    assert widths[1] == pytest.approx(widths[0], abs=0.1)
-
-
-def test_runs_that_were_asked_otherwise_are_not_pooled(hand_made) -> None:
-    fewer = replace(hand_made, responses={"snn": hand_made.responses["snn"]})
-    with pytest.raises(ConfigError, match=r"same models, got \['snn', 'snn_vision'"):
-        pooled([hand_made, fewer])
-    with pytest.raises(ConfigError, match=r"other conditions"):
-        pooled([hand_made, replace(hand_made, conditions={})])
-
-
-def test_the_summary_has_a_row_for_every_measure_and_says_what_costs_most(hand_made) -> None:
-    from analysis.stress_summary import stress_summary
-    from analysis.stress_tables import figure_text
-
-    found = describe(hand_made, _config(), FAMILIES, 3, 0)
-    table = stress_summary(found, {"snn": "`concat`"})
-    assert table.header == ("", "`concat`")
-    rows = {row[0]: row[1] for row in table.rows}
-    assert len(rows) == len(table.rows)
-    absent = found["measures"]["snn"]["missing"]["vision"]
-    assert rows["without vision: retention"] == figure_text(absent["retention"])
-    assert rows["vision, drop: accuracy at 0.95"].startswith("0.500 [")
-    assert rows["audio late: half-width (ms)"].startswith("at least 155")
-    assert rows["effect of the content of vision"].startswith("+1.000")
-    assert rows["evidence time p50, least .. most"].startswith("25 ms (`")
-    assert "Jensen-Shannon, vision and audio (bits)" in rows
 
 
 def test_tables_and_figures_hold_what_was_measured(hand_made, tmp_path) -> None:
     from analysis.figures.stress import draw_stress
     from analysis.stress_tables import figure_text, markdown_tables, stress_tables
 
-    found = describe(hand_made, _config(), FAMILIES, 3, 0)
+    found = describe(hand_made, small_config(), FAMILIES, 3, 0)
     tables = {table.title: table for table in stress_tables(found)}
     assert len(tables) == 9
     costs = [row[1] for row in tables["What inputs other than noisy ones cost"].rows]
@@ -358,7 +252,7 @@ def test_families_that_were_left_out_leave_no_rows(hand_made, tmp_path) -> None:
     from analysis.figures.stress import draw_stress
     from analysis.stress_tables import stress_tables
 
-    found = describe(hand_made, _config(), ["intervention"], 3, 0)
+    found = describe(hand_made, small_config(), ["intervention"], 3, 0)
     assert [t.title for t in stress_tables(found)] == [
         "Interventions: content exchanged, number of events kept",
         "What inputs other than noisy ones cost",
