@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -34,7 +35,18 @@ _LATEX = {
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
     **{sign: f"\\{sign}" for sign in "&%$#_{}"},
+    "<": r"$<$",
+    ">": r"$>$",
+    "→": r"$\rightarrow$",
+    "≥": r"$\geq$",
+    "≤": r"$\leq$",
+    "±": r"$\pm$",
+    "µ": r"$\mu$",
+    "\u00a0": "~",
+    "\n": " ",
 }
+# In text a micro is written u; in print it is not.
+_MICRO = re.compile(r"\bu(?=[JWAsm]\b)")
 
 
 @dataclass(frozen=True)
@@ -290,17 +302,18 @@ def to_markdown(table: Table) -> str:
 
 
 def to_latex(table: Table) -> str:
-    """The table as a LaTeX ``tabular`` that needs no package, notes below."""
+    r"""The table as a LaTeX ``tabular`` for ``\usepackage{booktabs}``, notes below."""
     rows = [table.header, *table.rows]
     body = [" & ".join(map(_latex, row)) + r" \\" for row in rows]
     lines = [
-        f"% {table.title}",
+        f"% {' '.join(table.title.split())}",
+        r"% needs \usepackage{booktabs}",
         r"\begin{tabular}{l" + "r" * (len(table.header) - 1) + "}",
-        r"\hline",
+        r"\toprule",
         body[0],
-        r"\hline",
+        r"\midrule",
         *body[1:],
-        r"\hline",
+        r"\bottomrule",
         r"\end{tabular}",
         *(rf"\par ({i}) {_latex(note)}" for i, note in enumerate(table.notes, start=1)),
     ]
@@ -347,5 +360,6 @@ def _markdown(text: str) -> str:
 
 
 def _latex(text: str) -> str:
-    """Text with LaTeX's own signs escaped."""
-    return "".join(_LATEX.get(sign, sign) for sign in text)
+    """Text with LaTeX's own signs escaped; a cell that begins with a bracket is kept from \\\\."""
+    written = "".join(_LATEX.get(sign, sign) for sign in _MICRO.sub("µ", text))
+    return "{}" + written if written.startswith(("[", "*")) else written

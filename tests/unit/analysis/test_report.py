@@ -15,33 +15,51 @@ VOID = {"meta", "img", "br", "hr", "input", "link"}
 
 
 class Page(HTMLParser):
-    """Collects links, pictures, cells and text; fails on a script or a tag closed out of order."""
+    """Links, ids, cells, text and embedded JSON; fails on a tag closed out of order."""
 
     def __init__(self) -> None:
         super().__init__()
         self.open: list[str] = []
         self.links: list[str] = []
+        self.ids: list[str] = []
         self.rows: list[list[str]] = []
+        self.scripts: list[tuple[dict[str, str | None], str]] = []
         self.text = ""
 
     def handle_starttag(self, tag, attrs) -> None:
         self.links += [value for name, value in attrs if name in ("src", "href", "srcset")]
+        self.ids += [value for name, value in attrs if name == "id"]
         if tag not in VOID:
             self.open.append(tag)
         if tag == "tr":
             self.rows.append([])
         if tag in ("td", "th"):
             self.rows[-1].append("")
-        assert tag != "script"
+        if tag == "script":
+            self.scripts.append((dict(attrs), ""))
+
+    def handle_startendtag(self, tag, attrs) -> None:
+        """An element of a picture: it is closed at once."""
 
     def handle_endtag(self, tag) -> None:
         assert self.open.pop() == tag
 
     def handle_data(self, data) -> None:
-        if "style" not in self.open:
+        if "script" in self.open:
+            attributes, text = self.scripts[-1]
+            self.scripts[-1] = (attributes, text + data)
+        elif "style" not in self.open:
             self.text += data
             if {"td", "th"} & set(self.open[-2:]):
                 self.rows[-1][-1] += data
+
+    def embedded(self, kind: str) -> list:
+        """JSON of the script elements whose id begins with ``kind``."""
+        return [
+            json.loads(text)
+            for attributes, text in self.scripts
+            if str(attributes.get("id", "")).startswith(f"{kind}-")
+        ]
 
 
 def read(path) -> Page:
@@ -49,6 +67,7 @@ def read(path) -> Page:
     page.feed(path.read_text(encoding="utf-8"))
     page.close()
     assert page.open == []
+    assert len(set(page.ids)) == len(page.ids)
     return page
 
 
@@ -56,10 +75,11 @@ def test_it_is_one_small_file_that_asks_for_nothing(drawn_run, tmp_path) -> None
     path = write_report([drawn_run], tmp_path / "report.html")
     assert path.stat().st_size < 1_000_000
     page = read(path)
-    drawn = [name for name, _ in FIGURES if not name.startswith("stress_")]  # no stress run here
-    assert len(page.links) == len(drawn) + 2
-    assert all(link.startswith("data:") for link in page.links)
-    assert not re.search(r"url\(|@import", path.read_text())
+    assert len([link for link in page.links if link.startswith("data:image/png")]) == len(FIGURES)
+    assert all(link.startswith(("data:", "#")) for link in page.links)
+    text = path.read_text()
+    assert not re.search(r"url\(|@import|fetch\(|XMLHttp|import\(", text)
+    assert [a for a, _ in page.scripts if a.get("type") != "application/json"] == [{}]
 
 
 def downloads(page: Page) -> list[dict]:
@@ -68,9 +88,11 @@ def downloads(page: Page) -> list[dict]:
     return [json.loads(gzip.decompress(base64.b64decode(p.partition(",")[2]))) for p in packed]
 
 
-def test_the_download_is_the_result(drawn_run, tmp_path) -> None:
+def test_the_download_and_the_data_in_the_page_are_the_result(drawn_run, tmp_path) -> None:
     page = read(write_report([drawn_run], tmp_path / "report.html"))
-    assert downloads(page) == [json.loads((drawn_run / "result.json").read_text())]
+    result = json.loads((drawn_run / "result.json").read_text())
+    assert downloads(page) == [result]
+    assert page.embedded("result") == [result]
 
 
 def test_the_same_bytes_again(drawn_run, tmp_path) -> None:
@@ -117,9 +139,12 @@ def test_a_name_cannot_break_out(result, write) -> None:
     result["name"] = bad
     result["data"]["notes"] = [bad]
     result["models"]["snn"]["energy"]["horowitz_45nm_fp32"]["assumptions"] = [bad]
-    page = read(write_report([write(result)]))
+    path = write_report([write(result)])
+    page = read(path)
     assert [found["name"] for found in downloads(page)] == [bad]
+    assert page.embedded("result") == [result]
     assert "x" not in page.links
+    assert path.read_text().count("<script") == 3  # the result, what the script needs, the script
 
 
 def test_a_run_of_one_model_without_prices_or_figures(result, write) -> None:
@@ -144,7 +169,7 @@ def test_an_accuracy_that_was_never_reached(result, write) -> None:
 def test_several_runs_share_a_page(drawn_run, tmp_path) -> None:
     page = read(write_report([drawn_run, drawn_run], tmp_path / "deep" / "both.html"))
     assert len(downloads(page)) == 2
-    assert not list((tmp_path / "deep").glob("*.draft"))
+    assert [path.name for path in (tmp_path / "deep").iterdir()] == ["both.html"]
 
 
 def test_no_run_is_an_error() -> None:
