@@ -13,6 +13,7 @@ from experiments.config import Config
 from experiments.loading.batches import batches
 from experiments.loading.data import PairedData
 from experiments.training.checkpoints import CheckpointFolder
+from experiments.training.distributed import ALONE, Group
 from experiments.training.learners import Learner
 from experiments.training.loop import OnEpoch, train_model
 from spikefuse._types import Int64Array
@@ -115,6 +116,7 @@ def train_aware(
     folder: Path,
     on_epoch: OnEpoch,
     form: FixedFormat | None = None,
+    group: Group = ALONE,
 ) -> Learner:
     """Train on behind the rounding (to 8 bits by default), and take the best validation epoch.
 
@@ -132,8 +134,8 @@ def train_aware(
     else:
         model = _dense_at(learner, form.weight_bits, data, seed)
     aware = replace(learner, model=model)
-    checkpoints = CheckpointFolder(folder)
-    train_model(aware, data, trained_on(config), seed, checkpoints, on_epoch)
+    checkpoints = group.keeper(CheckpointFolder(folder))
+    train_model(aware, data, trained_on(config), seed, checkpoints, on_epoch, group)
     checkpoints.load_best(model)
     if isinstance(model, AwareSNN):
         return replace(learner, model=model.deployed())

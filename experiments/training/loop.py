@@ -16,6 +16,7 @@ from experiments.config import Config, TrainConfig
 from experiments.loading.batches import Batch, batches
 from experiments.loading.data import PairedData
 from experiments.training.checkpoints import CheckpointFolder, Partial, Progress
+from experiments.training.distributed import ALONE, Group
 from experiments.training.guard import (
     NotFiniteError,
     all_finite,
@@ -54,11 +55,13 @@ def train_model(
     seed: int,
     folder: CheckpointFolder,
     on_epoch: OnEpoch,
+    group: Group = ALONE,
 ) -> None:
     """Train for all its epochs, saving each and remembering the best on validation.
 
     All randomness of an epoch comes from (seed, epoch), so a run that was killed and resumed goes
-    through the same numbers as one that was not. With ``train.patience_epochs`` it ends early.
+    through the same numbers as one that was not. With ``train.patience_epochs`` it ends early. The
+    processes of a ``group`` each call this; the first one's folder is read and written.
 
     Raises
     ------
@@ -69,17 +72,17 @@ def train_model(
     """
     settings = config.train
     rate = settings.learning_rate if learner.spiking else settings.dense_learning_rate
-    objective = Objective(learner, config, len(data.classes), seed)
+    objective = Objective(learner, config, len(data.classes), seed, group)
     optimizer = torch.optim.AdamW(
         objective.groups(learner.model), rate, weight_decay=settings.weight_decay
     )
-    progress = folder.load_progress()
-    partial = folder.restore(learner.model, optimizer, objective)
+    folder = group.keeper(folder)
+    progress, partial = group.begin(folder, learner.model, optimizer, objective)
     n_epochs = epochs_of(learner, config)
     with Interrupts() as interrupts:
         while progress.epoch < n_epochs and not _stalled(progress, settings):
             epoch = progress.epoch + 1
-            place = _Place(learner, seed, epoch, n_epochs, rate, interrupts, folder)
+            place = _Place(learner, seed, epoch, n_epochs, rate, interrupts, folder, group)
             done = (epoch - 1) / max(n_epochs - 1, 1)
             # Behind the rounding of whole numbers training goes on from sharp delays.
             _sharpen_delays(learner.model, 1.0 if isinstance(learner.model, AwareSNN) else done)
@@ -88,7 +91,8 @@ def train_model(
             trained, n_events = _train_epoch(place, data, config, objective, optimizer, partial)
             partial = None
             trained_s = time.perf_counter() - started
-            validation = evaluate_pairs(learner, data, "validation", data.fixed_pairs["validation"])
+            pairs = data.fixed_pairs["validation"]
+            validation = evaluate_pairs(learner, data, "validation", pairs, group)
             which = {"model": learner.name, "seed": seed, "epoch": epoch}
             record = {
                 **which,
@@ -120,6 +124,7 @@ class _Place:
     rate: float
     interrupts: Interrupts
     folder: CheckpointFolder
+    group: Group
 
     def batch(self, number: int, n_batches: int, batch: Batch) -> str:
         """A batch in words: what to look at when it went wrong."""
@@ -131,16 +136,21 @@ class _Place:
         )
 
 
-def evaluate_pairs(learner: Learner, data: PairedData, split: str, pairs: Sequence[Pair]) -> Score:
+def evaluate_pairs(
+    learner: Learner, data: PairedData, split: str, pairs: Sequence[Pair], group: Group = ALONE
+) -> Score:
     """Loss and accuracy of the final decision on ``pairs``."""
     learner.model.eval()
     loss, correct = 0.0, 0
+    share = group.share(len(pairs))
+    own = pairs[share.rows] if share.n_own else []
     with torch.no_grad():
-        for batch in batches(data, split, pairs, 64):
+        for batch in batches(data, split, own, 64):
             scores = learner.anytime_scores(batch.samples, [learner.duration_ms])[-1]
             loss += float(torch.nn.functional.cross_entropy(scores, batch.labels, reduction="sum"))
             correct += int((scores.argmax(1) == batch.labels).sum())
-    return Score(loss / len(pairs), correct / len(pairs))
+    loss, right = group.total(torch.tensor([loss, correct], dtype=torch.float64)).tolist()
+    return Score(loss / len(pairs), right / len(pairs))
 
 
 def _sharpen_delays(model: nn.Module, fraction: float) -> None:
@@ -180,13 +190,17 @@ def _train_epoch(
         scale = learning_rate_scale(settings, epoch, place.n_epochs, (number + 1) / n_batches)
         for group in optimizer.param_groups:
             group["lr"] = place.rate * scale
-        loss, scores, rates = objective.step(learner, batch, rng, drop_rng)
-        _step(place.batch(number, n_batches, batch), learner, objective, optimizer, batch, loss,
-              rates, settings)  # fmt: skip
-        loss_sum += loss.item() * len(batch.labels)
+        with place.group.masks(len(batch.labels)):
+            loss, scores, rates = objective.step(learner, batch, rng, drop_rng)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+        loss_sum += len(batch.labels) * _step(
+            place.batch(number, n_batches, batch), learner, objective, optimizer, batch, loss,
+            rates, settings, place.group,
+        )  # fmt: skip
         correct += int((scores.argmax(1) == batch.labels).sum())
         n_events += sum(len(s) for sample in batch.samples for s in sample.streams.values())
-        if place.interrupts.wanted:
+        if place.group.anywhere(place.interrupts.wanted):
             sums = {"loss": loss_sum, "correct": correct, "objective": objective.epoch_sums,
                     "steps": objective.n_steps}  # fmt: skip
             states = [generator.bit_generator.state for generator in (rng, drop_rng)]
@@ -205,16 +219,18 @@ def _step(
     loss: Tensor,
     rates: Mapping[str, float],
     settings: TrainConfig,
-) -> None:
-    """One optimiser step, if loss, gradient and weights are finite."""
+    group: Group,
+) -> float:
+    """One optimiser step, if loss, gradient and weights are finite; the loss."""
     parameters = [*learner.model.parameters(), *objective.parameters()]
-    optimizer.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
+    group.sum_gradients(parameters)
+    loss = group.total(loss)
     objective.note_gradients(learner.model, rates)
     norm = torch.nn.utils.clip_grad_norm_(parameters, settings.clip_norm or math.inf)
     if not all_finite([loss, norm, *parameters]):
         raise NotFiniteError(_culprit(learner, objective, batch), place)
     objective.update(optimizer, rates)
+    return loss.item()
 
 
 def _culprit(learner: Learner, objective: Objective, batch: Batch) -> str:

@@ -13,6 +13,7 @@ from torch.nn.functional import cross_entropy
 
 from experiments.config import Config
 from experiments.loading.batches import Batch
+from experiments.training.distributed import ALONE, Group, Share
 from experiments.training.learners import Learner
 from spikefuse.errors import ConfigError
 from spikefuse.models import FusionSNN
@@ -42,6 +43,8 @@ class Objective(nn.Module):
     n_classes : int
     seed : int
         Of the readouts' weights.
+    group : Group
+        Processes that share each batch.
 
     Raises
     ------
@@ -51,8 +54,16 @@ class Objective(nn.Module):
 
     reference: Tensor
 
-    def __init__(self, learner: Learner, config: Config, n_classes: int, seed: int) -> None:
+    def __init__(
+        self,
+        learner: Learner,
+        config: Config,
+        n_classes: int,
+        seed: int,
+        group: Group = ALONE,
+    ) -> None:
         super().__init__()
+        self.group = group
         self.settings, self.windows_ms = config.train, config.cost.windows_ms
         self.epoch_sums: dict[str, float] = {}
         self.n_steps = 0
@@ -97,44 +108,52 @@ class Objective(nn.Module):
         rng: np.random.Generator,
         drop_rng: np.random.Generator,
     ) -> tuple[Tensor, Tensor, dict[str, float]]:
-        """Loss, scores ``[B, C]`` and the encoders' rates (empty: all as they are) of a batch."""
+        """Loss, scores ``[B, C]`` and the encoders' rates (empty: all as they are) of a batch.
+
+        The loss is this process's share of it: summed over the group it is the batch's. Scores and
+        rates are the batch's.
+        """
         s = self.settings
         samples = batch.samples
         if s.modality_dropout > 0:
             samples = drop_modalities(samples, learner.modalities, s.modality_dropout, drop_rng)
+        share = self.group.share(len(samples))
+        samples, labels = samples[share.rows], batch.labels[share.rows]
         counts = s.activity_weight > 0 and learner.spiking
         measuring = measured(learner.model, s.activity_prunes) if counts else nullcontext()
         with measuring as activity:
             out = learner.training_scores(samples, self.windows_ms, rng, self.heads is not None)
         if out.spikes_per_neuron is not None:
-            self._note({"train_spikes_per_neuron": out.spikes_per_neuron})
-        loss = cross_entropy(out.final, batch.labels)
-        loss = loss + s.window_weight * cross_entropy(out.early, batch.labels)
+            spikes = torch.tensor(out.spikes_per_neuron * share.weight, dtype=torch.float64)
+            self._note({"train_spikes_per_neuron": self.group.total(spikes).item()})
+        loss = cross_entropy(out.final, labels)
+        loss = loss + s.window_weight * cross_entropy(out.early, labels)
         rates: dict[str, float] = {}
         if self.heads is not None:
             teaches = s.auxiliary_weight > 0
             encoded = out.encoded if teaches else {k: x.detach() for k, x in out.encoded.items()}
             alone = self.heads(encoded)
-            loss = loss + (s.auxiliary_weight if teaches else 1.0) * unimodal_loss(
-                alone, batch.labels
-            )
+            loss = loss + (s.auxiliary_weight if teaches else 1.0) * unimodal_loss(alone, labels)
             if self._balances:
-                rates = ogm_rates(alone, batch.labels, s.balance_strength)
+                every = {name: self.group.rows(z, share) for name, z in alone.items()}
+                rates = ogm_rates(every, batch.labels, s.balance_strength)
+        loss = share.weight * loss
         if activity is not None:
-            loss = loss + self._activity_loss(activity, len(batch.labels))
-        return loss, out.final, rates
+            loss = loss + self._activity_loss(activity, share)
+        return loss, self.group.rows(out.final, share), rates
 
-    def _activity_loss(self, activity: Activity, n_samples: int) -> Tensor:
+    def _activity_loss(self, activity: Activity, share: Share) -> Tensor:
         """Penalty on the operations of a sample; the prices of weights are kept for the step."""
-        operations = activity.total() / n_samples
-        here = float(operations.detach())
+        counts = float(share.n_own > 0)
+        operations = counts * activity.total() / share.n_all
+        here = self.group.total(operations).item()
         if not self.reference > 0:
             self.reference.fill_(max(here, 1.0))
         self._note({"train_operations": here})
         target, weight = self.settings.activity_target, self._ramp * self.settings.activity_weight
-        self._price = weight / (float(self.reference) * n_samples) if here > target else 0.0
-        self._prices = activity.prices
-        over = (operations - target).clamp(min=0.0)
+        self._price = weight / (float(self.reference) * share.n_all) if here > target else 0.0
+        self._prices = [(p, self.group.total(counts * price)) for p, price in activity.prices]
+        over = operations - share.weight * target if here > target else 0.0 * operations
         return weight * (over / self.reference).float()
 
     def update(self, optimizer: torch.optim.Optimizer, rates: Mapping[str, float]) -> None:
