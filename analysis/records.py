@@ -74,11 +74,11 @@ def load_run(path: Path | str) -> RunRecord:
     folder = Path(path)
     return RunRecord(
         folder,
-        _read_result(folder),
+        read_result(folder),
         _read_arrays(folder / "raster.npz"),
         _read_metrics(folder / "metrics.jsonl"),
         _read_predictions(folder / "predictions.csv"),
-        _read_config(folder / "config.toml"),
+        read_config(folder / "config.toml"),
         _read_arrays(folder / "scores.npz"),
         _read_arrays(folder / "answers.npz"),
     )
@@ -98,7 +98,7 @@ def discover_runs(root: Path | str) -> list[Path]:
     return sorted(file.parent for file in folder.rglob("result.json"))
 
 
-def _read_result(folder: Path) -> dict[str, Any]:
+def read_result(folder: Path) -> dict[str, Any]:
     """``result.json``, of this schema and with every part that a report needs."""
     file = folder / "result.json"
     if not file.is_file():
@@ -159,7 +159,7 @@ def _read_predictions(file: Path) -> dict[str, np.ndarray[Any, Any]] | None:
     return columns
 
 
-def _read_config(file: Path) -> dict[str, Any]:
+def read_config(file: Path) -> dict[str, Any]:
     """``config.toml``, where it is."""
     if not file.is_file():
         return {}

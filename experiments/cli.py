@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
 from pathlib import Path
@@ -15,12 +14,16 @@ from rich.console import Console
 from experiments.bench.commands import bench
 from experiments.commands.count import count
 from experiments.commands.data import data
+from experiments.commands.places import limit_threads, new_folder
+from experiments.commands.runs import runs
 from experiments.commands.stress import stress
 from experiments.commands.study import study
+from experiments.commands.sweep import sweep
 from spikefuse.errors import ConfigError, SpikefuseError
 
 if TYPE_CHECKING:
     from experiments.config import Config
+    from experiments.training.distributed import Group
 
 app = typer.Typer(
     name="spikefuse",
@@ -34,7 +37,9 @@ app.add_typer(bench)
 app.add_typer(data)
 app.add_typer(study)
 app.command()(count)
+app.command()(runs)
 app.command()(stress)
+app.command()(sweep)
 
 ConfigOption = Annotated[
     str | None, typer.Option("--config", help="A TOML file, or the name of a packaged recipe.")
@@ -58,7 +63,7 @@ def demo(
     from experiments.config import load_config
 
     config = load_config("demo", overrides or [])
-    folder = out or _new_folder("demo")
+    folder = out or new_folder("demo")
     _train(config, folder, json_path)
 
 
@@ -93,7 +98,7 @@ def train(
 
         for line in download_sets(config.data):
             typer.echo(line)
-    _train(config, out or _new_folder(config.name), json_path)
+    _train(config, out or new_folder(config.name), json_path)
 
 
 @app.command()
@@ -140,6 +145,7 @@ def sweep(
     out: OutOption = None,
     rotate_seeds: Annotated[
         int,
+    console = Console()
         typer.Option("--rotate-seeds", help="One seed per point, of this many, in rotation."),
     ] = 0,
     json_path: JsonOption = None,
@@ -227,6 +233,19 @@ def doctor(
         _write_json(json_path, diagnosis)
 
 
+    """Train or continue a run, with every process that torchrun started for it."""
+    limit_threads(config.train.threads)
+    from experiments.run import follow_experiment
+    from experiments.training.distributed import joined
+
+    with joined() as group:
+        if group.first:
+            _lead(config, folder, json_path, group)
+        else:
+            follow_experiment(config, group)
+
+
+def _lead(config: Config, folder: Path, json_path: Path | None, group: Group) -> None:
 def _examine_gpu(json_path: Path | None) -> None:
     """Parity and times on a GPU; exit code 1 where there is none or a kernel is wrong."""
     from experiments.gpu.doctor import examine_gpu
@@ -263,7 +282,6 @@ def main() -> None:
 
 def _train(config: Config, folder: Path, json_path: Path | None) -> None:
     """Train or continue a run, then print the table and write the report."""
-    _limit_threads(config.train.threads)
     from analysis.records import load_run
     from experiments.commands.console import ConsoleReporter
     from experiments.commands.summary import print_summary
@@ -273,7 +291,7 @@ def _train(config: Config, folder: Path, json_path: Path | None) -> None:
     started = time.perf_counter()
     try:
         with ConsoleReporter(console) as reporter:
-            result = run_experiment(config, folder, reporter)
+            result = run_experiment(config, folder, reporter, group)
             reporter.stage("figures and report")
             path = _report([folder], None)
     except KeyboardInterrupt:
@@ -293,31 +311,14 @@ def _train(config: Config, folder: Path, json_path: Path | None) -> None:
         _write_json(json_path, result)
 
 
-def _limit_threads(threads: int) -> None:
-    """Before torch starts: libraries read these once."""
-    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-        os.environ.setdefault(name, str(threads))
-
-
 def _report(runs: list[Path], out: Path | None) -> Path:
-    """Figures of every run, then the report."""
+    """Figures of every run, where the report shows them, then the report."""
     from analysis.figures import make_figures
-    from analysis.report import write_report
+    from analysis.report import MOST_WHOLE_RUNS, write_report
 
-    for run in runs:
+    for run in runs if len(runs) <= MOST_WHOLE_RUNS else ():
         make_figures(run)
     return write_report(runs, out)
-
-
-def _new_folder(name: str) -> Path:
-    """``runs/NAME-<time>`` below the working directory, not yet there."""
-    stamp = time.strftime("%Y%m%d-%H%M%S")
-    folder = Path("runs") / f"{name}-{stamp}"
-    number = 1
-    while folder.exists():
-        number += 1
-        folder = Path("runs") / f"{name}-{stamp}-{number}"
-    return folder
 
 
 def _write_json(path: Path, value: Any) -> None:

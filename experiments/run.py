@@ -33,6 +33,7 @@ from experiments.files import is_leftover, remove_leftovers, write_bytes, write_
 from experiments.loading.data import PairedData, load_data
 from experiments.training.checkpoints import CheckpointFolder
 from experiments.training.learners import Learner, build_learner
+from experiments.training.distributed import ALONE, Group
 from experiments.training.loop import epochs_of, train_model
 from experiments.training.tracking import check_tracking, track
 from spikefuse.errors import ConfigError
@@ -52,6 +53,10 @@ PREDICTION_COLUMNS = (
 
 
 class Reporter(Protocol):
+# Models by name and seed.
+Trained = dict[tuple[str, int], Learner]
+
+
     """Where a run says what it is doing."""
 
     def stage(self, text: str) -> None:
@@ -61,7 +66,9 @@ class Reporter(Protocol):
         """``done`` of ``total`` of the stage."""
 
 
-def run_experiment(config: Config, folder: Path, reporter: Reporter) -> dict[str, Any]:
+def run_experiment(
+    config: Config, folder: Path, reporter: Reporter, group: Group = ALONE
+) -> dict[str, Any]:
     """Train what is not yet trained, evaluate once, write ``result.json``.
 
     Parameters
@@ -71,6 +78,8 @@ def run_experiment(config: Config, folder: Path, reporter: Reporter) -> dict[str
         A new or empty folder, or that of an interrupted run of the same configuration.
     reporter : Reporter
 
+    group : Group
+        Processes that train together; this is its first, the others `follow_experiment`.
     Returns
     -------
     dict
@@ -85,36 +94,75 @@ def run_experiment(config: Config, folder: Path, reporter: Reporter) -> dict[str
     claim_folder(folder, config)
     torch.set_num_threads(config.train.threads)
     reporter.stage(f"data: {config.data.source}")
-    data = load_data(config.data, lambda done, total: reporter.progress(done, total, "encoding"))
+    data = group.after_first(
+        lambda: load_data(config.data, lambda i, n: reporter.progress(i, n, "encoding"))
+    )
     environment = describe_environment(config.train.threads)
     write_json(folder / "env.json", environment)
     write_json(folder / "manifest.json", dict(data.manifest))
-    trained: dict[tuple[str, int], Learner] = {}
-    aware: dict[tuple[str, int], Learner] = {}
+    trained, aware, validation = _train_each(config, folder, data, reporter, group)
+    _write_metrics(folder, config)
+    return _evaluate_all(config, folder, data, trained, aware, validation, environment, reporter)
+
+
+def follow_experiment(config: Config, group: Group) -> None:
+    """What the other processes of a group do while the first is in `run_experiment`.
+
+    They compute their share of every batch of training; they write nothing, and the test pairs are
+    not theirs.
+    """
+    torch.set_num_threads(config.train.threads)
+    data = group.after_first(lambda: load_data(config.data))
+    _train_each(config, None, data, Silent(), group)
+
+
+class Silent:
+    """The reporter of a process that does not talk."""
+
+    def stage(self, text: str) -> None:
+        """Nothing."""
+
+    def progress(self, done: int, total: int, text: str) -> None:
+        """Nothing."""
+
+
+def _train_each(
+    config: Config, folder: Path | None, data: PairedData, reporter: Reporter, group: Group
+) -> tuple[Trained, Trained, dict[str, list[FinalScores]]]:
+    """Every model and seed, trained in float and at 8 bits, and its validation scores.
+
+    Without a folder nothing is written: another process of the group does that.
+    """
+    trained: Trained = {}
+    aware: Trained = {}
     validation: dict[str, list[FinalScores]] = {}
     for name in config.models:
+    kept = (folder or Path()) / "checkpoints"
         for seed in config.seeds:
             reporter.stage(f"train {name}, seed {seed}")
-            checkpoints = CheckpointFolder(folder / "checkpoints" / f"{name}-seed{seed}")
+            checkpoints = group.keeper(CheckpointFolder(kept / f"{name}-seed{seed}"))
             learner = build_learner(name, config, data.sensor_sizes, seed, len(data.classes))
 
             def on_epoch(record: dict[str, Any], total: int = epochs_of(learner, config)) -> None:
-                _write_metrics(folder, config)
-                track(config, folder, record)
+                if folder is not None:
+                    _write_metrics(folder, config)
+                    track(config, folder, record)
                 reporter.progress(record["epoch"], total, epoch_line(record))
 
-            train_model(learner, data, config, seed, checkpoints, on_epoch)
+            train_model(learner, data, config, seed, checkpoints, on_epoch, group)
             checkpoints.load_best(learner.model)
             if calibrate_late(learner, data):
                 checkpoints.save_best(learner.model)
             validation.setdefault(name, []).append(final_scores(learner, data, "validation"))
+            group.align(learner.model)
             trained[name, seed] = learner
             if config.train.aware_epochs:
                 reporter.stage(f"train {name}, seed {seed}, at 8 bits")
-                at = folder / "checkpoints" / f"{name}-seed{seed}-{AWARE}"
-                aware[name, seed] = train_aware(learner, data, config, seed, at, _quiet)
-    _write_metrics(folder, config)
-    return _evaluate_all(config, folder, data, trained, aware, validation, environment, reporter)
+                at = kept / f"{name}-seed{seed}-{AWARE}"
+                aware[name, seed] = train_aware(
+                    learner, data, config, seed, at, _quiet, group=group
+                )
+    return trained, aware, validation
 
 
 def reevaluate(folder: Path, reporter: Reporter) -> dict[str, Any]:
@@ -178,7 +226,7 @@ def _evaluate_all(
     write_scores(folder / "scores.npz", data, config.seeds, by_split)
     said = {m: [(e.times_ms, e.answers) for e in by_seed] for m, by_seed in evaluations.items()}
     write_answers(folder / "answers.npz", config.seeds, said)
-    if "snn" in learners and {"vision", "audio"} <= set(data.sensor_sizes):
+    if "snn" in learners:
         index = typical_sample(evaluations["snn"][0])
         buffer = io.BytesIO()
         np.savez_compressed(buffer, **raster_of(learners["snn"], data, index, config.seeds[0]))
@@ -216,6 +264,13 @@ def epoch_line(record: Mapping[str, Any]) -> str:
 
 def _quiet(_: dict[str, Any]) -> None:
     """Epochs at 8 bits are in their checkpoints, not in metrics.jsonl."""
+
+def _write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
+    """An npz file, whole or absent."""
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)
+    write_bytes(path, buffer.getvalue())
+
 
 
 def _write_metrics(folder: Path, config: Config) -> None:

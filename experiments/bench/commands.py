@@ -95,6 +95,24 @@ def kernels(
 
 
 @bench.command()
+def index(
+    n_runs: Annotated[int, typer.Option("--runs", help="Made-up runs.", min=1)] = 3000,
+    json_path: JsonOption = None,
+) -> None:
+    """The index of runs: built, brought up to date, asked."""
+    from experiments.bench.run_index import measure_index
+
+    found = measure_index(n_runs)
+    for name, value in found.items():
+        shown = f"{value:.2f}" if isinstance(value, float) else str(value)
+        Console().print(f"{name} {shown}", highlight=False)
+    if json_path is not None:
+        from experiments.files import write_json
+
+        write_json(json_path, found)
+
+
+@bench.command()
 def report(
     results: Annotated[list[Path], typer.Argument(help="JSON files of the other commands.")],
     out: Annotated[Path, typer.Option("--out", help="The page to write.")] = Path(

@@ -108,3 +108,37 @@ def print_sweep(summary: Mapping[str, Any], console: Console) -> None:
 def _energy(estimate: Mapping[str, Any]) -> str:
     """Dynamic energy with a unit, or that there is no price."""
     return "no price" if estimate["dynamic_pj"] is None else format_pj(estimate["dynamic_pj"])
+def print_search(summary: Mapping[str, Any], console: Console) -> None:
+    """The points that no other one beats, on the validation pairs, by rising accuracy."""
+    points = summary["points"]
+    front = [p for p in points if p.get("on_front")]
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        title=f"{summary['model']}: {len(front)} of {len(points)} points that no other one beats",
+        caption=f"On the validation pairs. Energy is modelled, {summary['profile']}, dynamic per "
+        "sample; latency is mean time in the stimulus until it leaves.",
+    )
+    table.add_column("run", no_wrap=True)
+    for key in summary["keys"]:
+        table.add_column(key.rpartition(".")[2], justify="right")
+    for name in ("accuracy", "energy", "latency\n(ms)"):
+        table.add_column(name, justify="right")
+    for point in sorted(front, key=lambda p: float(p["figures"]["accuracy"])):
+        values, figures = point["values"], point["figures"]
+        table.add_row(
+            point["run"],
+            *[
+                f"{x:.4g}" if isinstance(x, float) else str(x)
+                for x in map(values.get, summary["keys"])
+            ],
+            f"{figures['accuracy']:.3f}",
+            format_pj(figures["energy_pj"]),
+            f"{figures['latency_ms']:.0f}",
+        )
+    console.print(table)
+    for point in points:
+        if point["error"] is not None:
+            console.print(f"- {point['run']}: {point['error']}", highlight=False, markup=False)
+
+

@@ -129,12 +129,14 @@ def _in_whole_numbers(
     return found
 
 
-def answers_of(learner: Learner, data: PairedData, config: Config) -> AtPrecision:
-    """Final answers and counts from one pass over the test pairs."""
+def answers_of(
+    learner: Learner, data: PairedData, config: Config, split: str = "test"
+) -> AtPrecision:
+    """Final answers and counts from one pass over a split's fixed pairs."""
     learner.model.eval()
     answers: list[torch.Tensor] = []
     counted: list[OpCounts] = []
-    for batch in batches(data, "test", data.fixed_pairs["test"], 64):
+    for batch in batches(data, split, data.fixed_pairs[split], 64):
         counter = Counter(learner.model, batch_dim=1 if learner.spiking else 0)
         with torch.no_grad(), counter:
             output = learner.model(learner.inputs(batch.samples))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from experiments.cli import main
-from experiments.sweep import describe_point, parse_axis, plan_sweep
+from experiments.sweeps.grid import describe_point, parse_axis, plan_sweep
 from spikefuse.errors import ConfigError
 
 TINY = [
