@@ -135,59 +135,24 @@ def compare(
 
 
 @app.command()
-def sweep(
-    over: Annotated[
-        list[str],
-        typer.Option("--over", help="A key and its values: a.b=v1,v2. Repeat it for a grid."),
-    ],
-    config_path: ConfigOption = None,
-    overrides: SetOption = None,
-    out: OutOption = None,
-    rotate_seeds: Annotated[
-        int,
-    console = Console()
-        typer.Option("--rotate-seeds", help="One seed per point, of this many, in rotation."),
-    ] = 0,
-    json_path: JsonOption = None,
-) -> None:
-    """Train one recipe over the values of some keys; the same call with --out goes on."""
-    from experiments.sweep import parse_axis, plan_sweep
-
-    axes = [parse_axis(text) for text in over]
-    points = plan_sweep(config_path, overrides or [], axes, rotate_seeds)
-    config = next(iter(points.values()))[1]
-    folder = out or _new_folder(f"sweep-{config.name}")
-    _limit_threads(config.train.threads)
-    from experiments.commands.console import ConsoleReporter
-    from experiments.commands.summary import print_sweep
-    from experiments.sweep import run_sweep
-
-    console = Console()
-    try:
-        summary = run_sweep(points, folder, ConsoleReporter(console))
-    except KeyboardInterrupt:
-        Console(stderr=True).print(
-            f"interrupted; the same command with --out {folder} goes on", soft_wrap=True
-        )
-        sys.exit(130)
-    print_sweep(summary, console)
-    if len(summary["keys"]) == 1:
-        from analysis.figures.sweep import draw_sweep
-
-        console.print(f"figure: {draw_sweep(folder)[0]}", highlight=False, soft_wrap=True)
-    if json_path is not None:
-        _write_json(json_path, summary)
-
-
-@app.command()
 def report(
     runs: RunsArgument,
     out: Annotated[Path | None, typer.Option("--out", help="Where to write the HTML file.")] = None,
     open_it: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
+    tables: Annotated[
+        Path | None,
+        typer.Option("--tables", help="Write the tables into this folder too: Markdown, LaTeX."),
+    ] = None,
 ) -> None:
     """Write the figures and one self-contained HTML report."""
+    console = Console()
     path = _report(runs, out)
-    Console().print(f"report: {path}", highlight=False, soft_wrap=True)
+    console.print(f"report: {path}", highlight=False, soft_wrap=True)
+    if tables is not None:
+        from analysis.report import write_tables
+
+        n_files = len(write_tables(runs, tables))
+        console.print(f"tables: {n_files} files in {tables}", highlight=False, soft_wrap=True)
     if open_it:
         import webbrowser
 
@@ -233,19 +198,6 @@ def doctor(
         _write_json(json_path, diagnosis)
 
 
-    """Train or continue a run, with every process that torchrun started for it."""
-    limit_threads(config.train.threads)
-    from experiments.run import follow_experiment
-    from experiments.training.distributed import joined
-
-    with joined() as group:
-        if group.first:
-            _lead(config, folder, json_path, group)
-        else:
-            follow_experiment(config, group)
-
-
-def _lead(config: Config, folder: Path, json_path: Path | None, group: Group) -> None:
 def _examine_gpu(json_path: Path | None) -> None:
     """Parity and times on a GPU; exit code 1 where there is none or a kernel is wrong."""
     from experiments.gpu.doctor import examine_gpu
@@ -281,6 +233,19 @@ def main() -> None:
 
 
 def _train(config: Config, folder: Path, json_path: Path | None) -> None:
+    """Train or continue a run, with every process that torchrun started for it."""
+    limit_threads(config.train.threads)
+    from experiments.run import follow_experiment
+    from experiments.training.distributed import joined
+
+    with joined() as group:
+        if group.first:
+            _lead(config, folder, json_path, group)
+        else:
+            follow_experiment(config, group)
+
+
+def _lead(config: Config, folder: Path, json_path: Path | None, group: Group) -> None:
     """Train or continue a run, then print the table and write the report."""
     from analysis.records import load_run
     from experiments.commands.console import ConsoleReporter

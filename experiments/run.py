@@ -32,8 +32,8 @@ from experiments.evaluation.timeline import Traced, trace
 from experiments.files import is_leftover, remove_leftovers, write_bytes, write_json, write_text
 from experiments.loading.data import PairedData, load_data
 from experiments.training.checkpoints import CheckpointFolder
-from experiments.training.learners import Learner, build_learner
 from experiments.training.distributed import ALONE, Group
+from experiments.training.learners import Learner, build_learner
 from experiments.training.loop import epochs_of, train_model
 from experiments.training.tracking import check_tracking, track
 from spikefuse.errors import ConfigError
@@ -52,11 +52,11 @@ PREDICTION_COLUMNS = (
 )
 
 
-class Reporter(Protocol):
 # Models by name and seed.
 Trained = dict[tuple[str, int], Learner]
 
 
+class Reporter(Protocol):
     """Where a run says what it is doing."""
 
     def stage(self, text: str) -> None:
@@ -77,9 +77,9 @@ def run_experiment(
     folder : Path
         A new or empty folder, or that of an interrupted run of the same configuration.
     reporter : Reporter
-
     group : Group
         Processes that train together; this is its first, the others `follow_experiment`.
+
     Returns
     -------
     dict
@@ -136,8 +136,8 @@ def _train_each(
     trained: Trained = {}
     aware: Trained = {}
     validation: dict[str, list[FinalScores]] = {}
-    for name in config.models:
     kept = (folder or Path()) / "checkpoints"
+    for name in config.models:
         for seed in config.seeds:
             reporter.stage(f"train {name}, seed {seed}")
             checkpoints = group.keeper(CheckpointFolder(kept / f"{name}-seed{seed}"))
@@ -153,8 +153,8 @@ def _train_each(
             checkpoints.load_best(learner.model)
             if calibrate_late(learner, data):
                 checkpoints.save_best(learner.model)
-            validation.setdefault(name, []).append(final_scores(learner, data, "validation"))
             group.align(learner.model)
+            validation.setdefault(name, []).append(final_scores(learner, data, "validation"))
             trained[name, seed] = learner
             if config.train.aware_epochs:
                 reporter.stage(f"train {name}, seed {seed}, at 8 bits")
@@ -262,15 +262,15 @@ def epoch_line(record: Mapping[str, Any]) -> str:
     return ", ".join(words)
 
 
-def _quiet(_: dict[str, Any]) -> None:
-    """Epochs at 8 bits are in their checkpoints, not in metrics.jsonl."""
-
 def _write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
     """An npz file, whole or absent."""
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)
     write_bytes(path, buffer.getvalue())
 
+
+def _quiet(_: dict[str, Any]) -> None:
+    """Epochs at 8 bits are in their checkpoints, not in metrics.jsonl."""
 
 
 def _write_metrics(folder: Path, config: Config) -> None:

@@ -105,9 +105,6 @@ def print_sweep(summary: Mapping[str, Any], console: Console) -> None:
     console.print(table)
 
 
-def _energy(estimate: Mapping[str, Any]) -> str:
-    """Dynamic energy with a unit, or that there is no price."""
-    return "no price" if estimate["dynamic_pj"] is None else format_pj(estimate["dynamic_pj"])
 def print_search(summary: Mapping[str, Any], console: Console) -> None:
     """The points that no other one beats, on the validation pairs, by rising accuracy."""
     points = summary["points"]
@@ -142,3 +139,6 @@ def print_search(summary: Mapping[str, Any], console: Console) -> None:
             console.print(f"- {point['run']}: {point['error']}", highlight=False, markup=False)
 
 
+def _energy(estimate: Mapping[str, Any]) -> str:
+    """Dynamic energy with a unit, or that there is no price."""
+    return "no price" if estimate["dynamic_pj"] is None else format_pj(estimate["dynamic_pj"])
