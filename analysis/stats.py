@@ -89,7 +89,12 @@ def cluster_weights(
     (float array [n_draws, n_cells], int array [n])
         Weight of each cell in each draw, and the cell of each sample.
     """
-    coded = [_codes(names) for names in clusters]
+    # Kinds that cluster alike (both modalities of one event, say) are one kind, drawn once.
+    coded: list[tuple[Int64Array, int]] = []
+    for names in clusters:
+        codes, n_clusters = _codes(names)
+        if not any(np.array_equal(codes, known) for known, _ in coded):
+            coded.append((codes, n_clusters))
     # Samples that share all their clusters always weigh the same: they are summed first.
     places, code = np.unique([c for c, _ in coded], axis=1, return_inverse=True)
     weight = np.ones((n_draws, places.shape[1]))

@@ -13,82 +13,13 @@ from typing import Any, Literal, cast
 from pydantic import TypeAdapter, ValidationError
 
 from experiments.config_checks import check_values
-from sensors.cochlea import CochleaParams
-from sensors.digits import DigitsParams
-from sensors.tactile import TactileParams
+from experiments.config_data import DataConfig as DataConfig
+from experiments.config_data import SceneConfig as SceneConfig
+from experiments.config_data import SetConfig as SetConfig
+from experiments.config_data import StreamConfig as StreamConfig
 from spikefuse.encoders.spec import ConvSpec, EncoderSpec
 from spikefuse.errors import ConfigError
 from spikefuse.neurons.lif import LIFParams
-
-
-@dataclass(frozen=True)
-class SetConfig:
-    """One modality of ``data.source = "sets"``: a public data set, or none where there is no name.
-
-    ``name`` is that of Tonic's class; as audio, ``wav`` is a folder of
-    ``<digit>_<speaker>_<take>.wav`` and ``DVSLip`` the sound of DVS-Lip, ``{train,test}/<word>/``.
-    ``root`` is where it lies (empty: ``data.root``). ``digits`` reduces SHD and N-TIDIGITS18 to the
-    digit. ``width`` and ``height`` sum events into fewer pixels or channels (0: as recorded).
-    ``max_per_class`` keeps the first recordings of each class and part (0: all). ``sort_times``
-    sorts events that are out of order instead of refusing them.
-    """
-
-    name: str = ""
-    root: str = ""
-    digits: bool = False
-    width: int = 0
-    height: int = 0
-    max_per_class: int = 0
-    sort_times: bool = False
-
-
-@dataclass(frozen=True)
-class StreamConfig:
-    """A further modality of any data, ``data.modalities.<name>``, paired with the others by class.
-
-    ``source`` is ``tactile``, generated afferents of a fingertip with the parameters ``tactile``,
-    or ``files``: event files in ``root``, ``{train,validation,test}/<class>/<group>_<take>.<ext>``
-    (formats of `sensors.files.read_events`; no group may be in two splits).
-    """
-
-    source: Literal["tactile", "files"] = "tactile"
-    root: str = ""
-    tactile: TactileParams = field(default_factory=TactileParams)
-
-
-@dataclass(frozen=True)
-class DataConfig:
-    """Where recordings come from, how they are split, paired and put on one clock.
-
-    ``source`` is ``embedded_digits`` (needs no download), ``nmnist_fsdd`` (real recordings below
-    ``root``) or ``sets`` (public data sets by name: ``vision``, ``audio`` or both). ``fold`` (of
-    five) and the speakers choose the test and validation parts; ``test_root`` tests on all of
-    another folder instead.
-
-    ``modalities`` adds further ones to any source.
-
-    For ``sets``: ``pairing`` by label, by declared assignment of classes, or by source name.
-    ``test_part`` is ``disjoint`` (a test recording whose speaker or subject is in the train part
-    stays out) or ``published`` (the whole test part; shared speakers are noted).
-    """
-
-    source: Literal["embedded_digits", "nmnist_fsdd", "sets"] = "embedded_digits"
-    root: str = ""
-    test_root: str = ""
-    fold: int = 0
-    test_speaker: str = ""
-    validation_speaker: str = ""
-    pairing_seed: int = 0
-    duration_ms: float = 500.0
-    audio_offset_ms: float = 0.0
-    dt_ms: float = 10.0
-    digits: DigitsParams = field(default_factory=DigitsParams)
-    cochlea: CochleaParams = field(default_factory=CochleaParams)
-    vision: SetConfig = field(default_factory=SetConfig)
-    audio: SetConfig = field(default_factory=SetConfig)
-    pairing: Literal["label", "assigned", "source"] = "label"
-    test_part: Literal["disjoint", "published"] = "disjoint"
-    modalities: dict[str, StreamConfig] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

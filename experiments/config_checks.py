@@ -88,6 +88,7 @@ def check_values(config: Config) -> None:
             f"cost.deadlines_ms must be positive, got {list(config.cost.deadlines_ms)}"
         )
     _check_sets(config)
+    _check_scene(config)
     _check_modalities(config)
 
 
@@ -147,6 +148,42 @@ def _check_sets(config: Config) -> None:
     if len(present) == 1 and data.pairing != "label":
         raise ConfigError(
             f'data.pairing must be "label" with {present[0]} alone, got {data.pairing!r}'
+        )
+
+
+def _check_scene(config: Config) -> None:
+    """A scene that can be drawn, on its own clock, and nothing that belongs to other sources."""
+    data = config.data
+    if data.source != "scene":
+        if data.scene != type(data.scene)():
+            raise ConfigError(f'data.source must be "scene" to use data.scene, got {data.source!r}')
+        return
+    # Scenes import torch, which no other configuration needs.
+    from experiments.loading.scene import build_scene
+
+    scene = build_scene(data.scene)
+    if data.duration_ms != scene.duration_ms:
+        raise ConfigError(
+            f"data.duration_ms must be {scene.duration_ms}, the length of scene "
+            f"{data.scene.name}, got {data.duration_ms:g}"
+        )
+    for name in ("n_train", "n_validation", "n_test"):
+        if getattr(data.scene, name) < scene.n_classes:
+            raise ConfigError(
+                f"data.scene.{name} must be at least {scene.n_classes}, got "
+                f"{getattr(data.scene, name)}"
+            )
+    if data.scene.seed < 0:
+        raise ConfigError(f"data.scene.seed must be >= 0, got {data.scene.seed}")
+    for name in ("root", "test_root", "test_speaker", "validation_speaker", "modalities"):
+        if getattr(data, name):
+            raise ConfigError(
+                f'data.{name} must be empty with data.source "scene", got {getattr(data, name)!r}'
+            )
+    if config.train.partners != 1:
+        raise ConfigError(
+            'train.partners must be 1 with data.source "scene": a sample is one event, got '
+            f"{config.train.partners}"
         )
 
 

@@ -47,6 +47,11 @@ def print_summary(run: RunRecord, console: Console) -> None:
             format_pj(estimates[0]["with_sensors_pj"]),
             f"{model['latency']['p50_ms']:.0f}",
         )
+    ideal = data.get("ideal")
+    if ideal is not None:
+        low, high = ideal["interval"]
+        empty = [""] * (len(profiles) + 2)
+        table.add_row("ideal observer", f"{ideal['accuracy']:.3f}\n{low:.2f}-{high:.2f}", *empty)
     console.print(table)
     for line in [*sentences(run), *data["notes"]]:
         console.print(f"- {line}", highlight=False, markup=False)

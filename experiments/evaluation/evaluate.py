@@ -203,10 +203,12 @@ def describe_energy(
 
 
 def sensor_names(modalities: tuple[str, ...], cost: CostConfig) -> dict[str, str]:
-    """The named sensor of each modality; a silicon cochlea replaces the microphone."""
+    """The named sensor of each modality, none where the name is empty; a silicon cochlea replaces
+    the microphone.
+    """
     audio = "das1_cochlea_ams" if cost.audio_frontend == "silicon" else cost.audio_sensor
     by_modality = {"vision": cost.vision_sensor, "audio": audio, **cost.sensors}
-    return {name: by_modality[name] for name in modalities if name in by_modality}
+    return {name: by_modality[name] for name in modalities if by_modality.get(name)}
 
 
 def describe_latency(learner: Learner, evaluation: Evaluation, threads: int) -> dict[str, Any]:
@@ -287,43 +289,6 @@ def _host_compute_ms(learner: Learner, data: PairedData, repeats: int) -> float:
             learner.anytime_scores(batch.samples, [learner.duration_ms])
         spent_ms.append((time.perf_counter() - started) * 1e3)
     return float(np.median(spent_ms[1:]))
-
-
-def raster_of(learner: Learner, data: PairedData, index: int, seed: int) -> dict[str, Any]:
-    """Everything the aligned raster of one test sample shows, as arrays (see docs/data.md)."""
-    pair = data.fixed_pairs["test"][index]
-    batch = next(batches(data, "test", [pair], 1))
-    sample = batch.samples[0]
-    vision, audio = sample["vision"], sample["audio"]
-    with torch.no_grad():
-        output = learner.model(learner.inputs([sample]))
-        scores = learner.anytime_scores([sample], learner.anytime_ms(()))[:, 0]
-    evidence = torch.softmax(scores, dim=1).numpy()
-    step, neuron = output.hidden[:, 0].nonzero(as_tuple=True)
-    times_ms = np.asarray(learner.anytime_ms(()))
-    answers = evidence.argmax(axis=1)[:, None]
-    return {
-        "vision_t_ms": vision.events["t"] / 1e3,
-        "vision_y": vision.events["y"],
-        "vision_p": vision.events["p"],
-        "audio_t_ms": audio.events["t"] / 1e3,
-        "audio_channel": audio.events["x"],
-        "hidden_t_ms": (step.numpy() + 0.5) * learner.dt_ms,
-        "hidden_neuron": neuron.numpy(),
-        "output_t_ms": times_ms,
-        "output": evidence,
-        "decision_ms": float(times_ms[first_final(answers)[0]]),
-        "label": int(batch.labels[0]),
-        "prediction": int(answers[-1, 0]),
-        "dt_ms": learner.dt_ms,
-        "duration_ms": learner.duration_ms,
-        "n_hidden": output.hidden.shape[2],
-        "n_channels": audio.sensor_size[0],
-        "height": vision.sensor_size[1],
-        "seed": seed,
-        "vision_source": sample.provenance["vision_source"],
-        "audio_source": sample.provenance["audio_source"],
-    }
 
 
 def typical_sample(evaluation: Evaluation) -> int:

@@ -268,6 +268,11 @@ def _describe_data(config: Config, data: PairedData) -> dict[str, Any]:
         "dt_ms": config.data.dt_ms,
         "notes": list(data.notes),
         "attribution": list(data.attribution),
+        **(
+            {}
+            if data.scene is None
+            else {"scene": data.scene["name"], "ideal": data.scene["ideal"]}
+        ),
     }
 
 

@@ -72,7 +72,8 @@ class PairedData:
 
     ``classes`` are the names of the labels. ``hearing`` is None where no digital cochlea of ours
     made the audio events, or there are none. ``train_pairs`` are given where recordings belong
-    together and nothing is drawn.
+    together and nothing is drawn. ``scene`` says of a timed scene what it is and what its ideal
+    observer reaches on the test samples.
     """
 
     splits: Mapping[str, Split]
@@ -86,6 +87,7 @@ class PairedData:
     classes: tuple[str, ...] = DIGIT_NAMES
     hearing: Hearing | None = field(default=None, compare=False)
     train_pairs: tuple[Pair, ...] | None = None
+    scene: Mapping[str, Any] | None = None
 
     def epoch_pairs(self, seed: int, epoch: int, partners: int) -> list[Pair]:
         """Training pairs of an epoch, redrawn; every vision recording ``partners`` times."""
@@ -122,6 +124,10 @@ def load_data(
         from experiments.loading.public import load_sets
 
         return load_sets(config, progress, cache_dir)
+    if config.source == "scene":
+        from experiments.loading.scene import load_scene
+
+        return load_scene(config, progress, cache_dir)
     return _real(config, progress, cache_dir)
 
 

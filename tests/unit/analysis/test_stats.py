@@ -116,3 +116,10 @@ def test_any_number_of_clusterings() -> None:
     assert (low, high) == (0.0, 1.0)
     with pytest.raises(ValueError, match="one common length"):
         cluster_interval(values, [rows[:5]], rng)
+
+
+def test_modalities_of_one_event_are_one_clustering() -> None:
+    values = np.random.default_rng(3).integers(0, 2, 60).astype(np.float64)
+    names = [f"event{i}" for i in range(60)]
+    once = cluster_interval(values, [names], np.random.default_rng(0))
+    assert cluster_interval(values, [names, list(names)], np.random.default_rng(0)) == once

@@ -1,0 +1,306 @@
+"""A run's data from a timed scene: drawn by seed, with its ground truth and ideal observer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from pydantic import TypeAdapter, ValidationError
+
+from experiments.config_data import DataConfig, SceneConfig
+from experiments.loading.data import Hearing, PairedData
+from sensors.cache import cached_recordings
+from sensors.clock import ClockPolicy
+from sensors.cochlea_gammatone import GammatoneCochlea, GammatoneParams
+from sensors.manifest import build_manifest, with_digest
+from sensors.pairing import DECLARATIONS
+from sensors.recordings import Recording
+from sensors.scenes.azimuth import AzimuthScene
+from sensors.scenes.base import SceneSample
+from sensors.scenes.catalogue import SCENES, scene_by_name
+from sensors.scenes.grid import GridScene
+from sensors.scenes.mouth import MouthScene
+from sensors.scenes.observers import accuracy, accuracy_interval, d_prime
+from sensors.scenes.rendering import SAMPLE_RATE
+from spikefuse.errors import ConfigError
+
+Progress = Callable[[int, int], None]
+SPLITS = ("train", "validation", "test")
+_CHUNK = 250
+_REPORT_EVERY = 100
+
+
+def build_scene(config: SceneConfig) -> GridScene[Any]:
+    """The scene of that name, its parameters changed as configured.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such scene, or it has no such parameter, or cannot take that value.
+    """
+    if config.name not in SCENES:
+        raise ConfigError(f"data.scene.name must be one of {list(SCENES)}, got {config.name!r}")
+    plain = scene_by_name(config.name)
+    known = [item.name for item in fields(plain.params)]
+    for name in config.params:
+        if name not in known:
+            raise ConfigError(
+                f"data.scene.params must be of {known} with scene {config.name}, got {name!r}"
+            )
+    if not config.params:
+        return plain
+    of_kind: TypeAdapter[Any] = TypeAdapter(type(plain.params))
+    try:
+        params = of_kind.validate_python(asdict(plain.params) | config.params)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(map(str, ("data.scene.params", *first["loc"])))
+        raise ConfigError(f"{key} is wrong: {first['msg']}, got {first['input']!r}") from error
+    changed: GridScene[Any] = type(plain)(params)
+    return changed
+
+
+def load_scene(
+    config: DataConfig, progress: Progress | None = None, cache_dir: Path | None = None
+) -> PairedData:
+    """Draw, and at the sensor level render, the samples of every split.
+
+    Every sample is one pair: its modalities show one event on one clock. The manifest holds the
+    truth of validation and test samples; that of a training sample follows from its seed and index
+    (``scene.draw(seed, index)``).
+
+    Parameters
+    ----------
+    config : DataConfig
+        With ``source = "scene"``.
+    progress : callable (done, total), optional
+    cache_dir : Path, optional
+        Of rendered samples; bare ones are drawn again.
+    """
+    chosen = config.scene
+    scene = build_scene(chosen)
+    if chosen.level == "sensor":
+        recordings, hit = _rendered(scene, chosen, progress, cache_dir)
+    else:
+        drawn = _samples(scene, chosen, progress)
+        recordings = [r for sample, split in drawn for r in _recordings(scene, sample, split, None)]
+        hit = False
+    splits = {
+        split: {
+            name: [r for r in recordings if r.split == split and r.stream.modality == name]
+            for name in scene.modalities
+        }
+        for split in SPLITS
+    }
+    own = {
+        split: [(i,) * len(scene.modalities) for i in range(_n(chosen, split))] for split in SPLITS
+    }
+    clock = ClockPolicy(config.duration_ms, config.audio_offset_ms)
+    fixed = {split: own[split] for split in ("validation", "test")}
+    described = _describe(scene, chosen)
+    body = build_manifest(splits, fixed, clock, config.pairing_seed)
+    del body["sha256"]
+    body["policy"]["pairing"] = "by source; the same pairs every epoch, others fixed"
+    body["declaration"] = DECLARATIONS["source"]
+    body["split_protocol"] = dict.fromkeys(
+        scene.modalities, "every split is drawn from a random stream of its own"
+    )
+    body["scene"] = described
+    body["truth"] = {
+        split: {_name(sample): _truth(sample) for sample in _draw(scene, chosen, split)}
+        for split in fixed
+    }
+    notes = [
+        f"Timed scene {chosen.name}, {described['level']}: generated, with known truth.",
+        *_cut(body["cut_events"]),
+    ]
+    size = splits["train"]["audio"][0].stream.sensor_size
+    return PairedData(
+        splits,
+        fixed,
+        clock,
+        with_digest(body),
+        hit,
+        synthetic_speech=isinstance(scene, MouthScene) and not scene.params.folder,
+        attribution=(f"Scene {chosen.name}: generated by spikefuse (sensors.scenes).",),
+        notes=tuple(notes),
+        classes=tuple(str(label) for label in range(scene.n_classes)),
+        hearing=_hearing(scene, size) if chosen.level == "sensor" else None,
+        train_pairs=tuple(own["train"]),
+        scene={**described, "ideal": ideal_observer(scene, chosen)},
+    )
+
+
+def seed_of(config: SceneConfig, split: str) -> int:
+    """Seed of a split: every split of every ``data.scene.seed`` has its own."""
+    return len(SPLITS) * config.seed + SPLITS.index(split)
+
+
+def ideal_observer(scene: GridScene[Any], config: SceneConfig) -> dict[str, Any]:
+    """What the ideal and the additive observer reach on the bare spikes of the test samples.
+
+    Returns
+    -------
+    dict
+        ``accuracy``, its 95 % ``interval`` and ``d_prime`` of the ideal observer, ``additive``
+        accuracy, ``n``, and of each condition the first three and its ``n``.
+    """
+    seed, n = seed_of(config, "test"), config.n_test
+    batches = [scene.batch(seed, range(at, min(at + _CHUNK, n))) for at in range(0, n, _CHUNK)]
+    labels, conditions, ideal, additive = (
+        torch.cat([getattr(b, name) for b in batches]).numpy()
+        for name in ("labels", "conditions", "ideal", "additive")
+    )
+    found: dict[str, Any] = _reached(ideal, labels, scene.n_classes)
+    found["additive"] = accuracy(additive, labels)
+    if len(scene.conditions) > 1:
+        found["by_condition"] = {
+            f"{condition:g}": _reached(ideal[here], labels[here], scene.n_classes)
+            for condition in scene.conditions
+            if (here := conditions == np.float32(condition)).any()
+        }
+    return found
+
+
+def _reached(
+    scores: np.ndarray[Any, Any], labels: np.ndarray[Any, Any], n_classes: int
+) -> dict[str, Any]:
+    """Accuracy of an observer with its interval and sensitivity; perfect ones miss half a time."""
+    n = len(labels)
+    value = accuracy(scores, labels)
+    return {
+        "accuracy": value,
+        "interval": list(accuracy_interval(value, n)),
+        "d_prime": d_prime(min(max(value, 0.5 / n), 1 - 0.5 / n), n_classes),
+        "n": n,
+    }
+
+
+def _n(config: SceneConfig, split: str) -> int:
+    """Samples of a split."""
+    return int(getattr(config, f"n_{split}"))
+
+
+def _draw(scene: GridScene[Any], config: SceneConfig, split: str) -> Iterator[SceneSample]:
+    """Bare samples of a split."""
+    seed = seed_of(config, split)
+    return (scene.draw(seed, index) for index in range(_n(config, split)))
+
+
+def _samples(
+    scene: GridScene[Any], config: SceneConfig, progress: Progress | None
+) -> Iterator[tuple[SceneSample, str]]:
+    """Bare samples of all splits, each with its split."""
+    total = sum(_n(config, split) for split in SPLITS)
+    done = 0
+    for split in SPLITS:
+        for sample in _draw(scene, config, split):
+            yield sample, split
+            done += 1
+            if progress is not None and (done % _REPORT_EVERY == 0 or done == total):
+                progress(done, total)
+
+
+def _name(sample: SceneSample) -> str:
+    """A sample's name: what it can be drawn from again."""
+    return f"seed{sample.seed}/{sample.index}"
+
+
+def _recordings(
+    scene: GridScene[Any], sample: SceneSample, split: str, level: str | None
+) -> list[Recording]:
+    """A sample's modalities, bare or (``level`` "sensor") through the sensors."""
+    streams = (scene.render(sample) if level == "sensor" else sample.stream).streams
+    name = _name(sample)
+    return [Recording(streams[m], sample.label, name, name, split) for m in scene.modalities]
+
+
+def _rendered(
+    scene: GridScene[Any],
+    config: SceneConfig,
+    progress: Progress | None,
+    cache_dir: Path | None,
+) -> tuple[list[Recording], bool]:
+    """Samples through retina and cochlea, rendered once."""
+    import sensors.cochlea_gammatone
+    import sensors.dvs
+    import sensors.scenes.rendering
+    from sensors.scenes import base, grid
+
+    return cached_recordings(
+        {"kind": "scene", **asdict(config), "all": repr(scene.params)},
+        lambda: [
+            recording
+            for sample, split in _samples(scene, config, progress)
+            for recording in _recordings(scene, sample, split, "sensor")
+        ],
+        sources=[
+            base,
+            grid,
+            sensors.scenes.rendering,
+            _module(scene),
+            sensors.dvs,
+            sensors.cochlea_gammatone,
+        ],
+        directory=cache_dir,
+    )
+
+
+def _module(scene: GridScene[Any]) -> Any:
+    """The module that a scene is written in."""
+    import sys
+
+    return sys.modules[type(scene).__module__]
+
+
+def _describe(scene: GridScene[Any], config: SceneConfig) -> dict[str, Any]:
+    """What was drawn from which seeds."""
+    return {
+        "name": config.name,
+        "level": "bare spikes" if config.level == "bare" else "through retina and cochlea",
+        "params": {name: _plain(value) for name, value in asdict(scene.params).items()},
+        "seeds": {split: seed_of(config, split) for split in SPLITS},
+        "conditions": list(scene.conditions),
+    }
+
+
+def _truth(sample: SceneSample) -> dict[str, Any]:
+    """Ground truth of a sample: when its sources happened, and how much later one modality is."""
+    truth = sample.truth
+    return {
+        "label": sample.label,
+        "condition": sample.condition,
+        "onsets_us": {name: _plain(found.time_us) for name, found in truth.sources.items()},
+        "delay_us": dict(truth.offset_us),
+        **{name: _plain(value) for name, value in truth.values.items()},
+    }
+
+
+def _plain(value: Any) -> Any:
+    """Numbers and lists that JSON knows."""
+    return (
+        np.asarray(value).tolist() if isinstance(value, np.ndarray | np.generic | tuple) else value
+    )
+
+
+def _cut(cut_events: Mapping[str, Mapping[str, int]]) -> list[str]:
+    """Events that an offset of the clock pushed out of the samples."""
+    return [
+        f"{split}: {n} {name} events beyond the duration were cut."
+        for split, by_modality in cut_events.items()
+        for name, n in by_modality.items()
+        if n
+    ]
+
+
+def _hearing(scene: GridScene[Any], sensor_size: tuple[int, int, int]) -> Hearing:
+    """The scene's cochleas as one digital circuit: their cost follows from channels and frames."""
+    ears = GammatoneParams(n_channels=sensor_size[0] * sensor_size[1])
+    if isinstance(scene, AzimuthScene):
+        ears = GammatoneParams(n_channels=ears.n_channels, frame_hz=float(SAMPLE_RATE))
+    rate = scene.bank.sample_rate if isinstance(scene, MouthScene) else SAMPLE_RATE
+    return Hearing(GammatoneCochlea(ears), rate)
