@@ -68,7 +68,7 @@ def test_a_cell_has_a_fold_a_speaker_and_a_seed_of_its_own() -> None:
 
 
 def test_the_study_pools_its_cells_and_writes_one_table(hand_made, tmp_path, monkeypatch) -> None:
-    plan = study.Plan("demo", "late", "fusion.md", n_cells=2)
+    plan = study.Plan("demo", "late", n_cells=2)
     asked: list[list[tuple[str, str, str]]] = []
     names = {"snn": "concat"}
 
