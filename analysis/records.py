@@ -47,6 +47,9 @@ class RunRecord:
     answers : dict of arrays, or None
         Content of ``answers.npz``: ``<model>.seed<seed>`` class answered after each time [k, n] and
         ``<model>.times_ms`` [k], on the test samples in the order of ``predictions.csv``.
+    delays : dict of arrays, or None
+        Content of ``delays.npz``, where an operator learns delays or windows:
+        ``<model>.seed<seed>.<delay or width>_<start or end>_ms.<pair>``.
     """
 
     path: Path
@@ -57,6 +60,7 @@ class RunRecord:
     config: dict[str, Any]
     scores: dict[str, np.ndarray[Any, Any]] | None = None
     answers: dict[str, np.ndarray[Any, Any]] | None = None
+    delays: dict[str, np.ndarray[Any, Any]] | None = None
 
 
 def load_run(path: Path | str) -> RunRecord:
@@ -81,6 +85,7 @@ def load_run(path: Path | str) -> RunRecord:
         read_config(folder / "config.toml"),
         _read_arrays(folder / "scores.npz"),
         _read_arrays(folder / "answers.npz"),
+        _read_arrays(folder / "delays.npz"),
     )
 
 

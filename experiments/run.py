@@ -16,10 +16,11 @@ from analysis.comparison import compare_models
 from analysis.records import load_run
 from experiments.config import Config, load_config, to_toml
 from experiments.environment import describe_environment
-from experiments.evaluation.evaluate import Evaluation, evaluate, raster_of, typical_sample
+from experiments.evaluation.evaluate import Evaluation, evaluate, typical_sample
 from experiments.evaluation.host_cost import describe_host
 from experiments.evaluation.missing import describe_missing
 from experiments.evaluation.precision import AWARE, train_aware
+from experiments.evaluation.rasters import learned_delays, raster_of
 from experiments.evaluation.results import build_result, groups
 from experiments.evaluation.scores import (
     FinalScores,
@@ -228,9 +229,11 @@ def _evaluate_all(
     write_answers(folder / "answers.npz", config.seeds, said)
     if "snn" in learners:
         index = typical_sample(evaluations["snn"][0])
-        buffer = io.BytesIO()
-        np.savez_compressed(buffer, **raster_of(learners["snn"], data, index, config.seeds[0]))
-        write_bytes(folder / "raster.npz", buffer.getvalue())
+        raster = raster_of(learners["snn"], data, index, config.seeds[0])
+        _write_arrays(folder / "raster.npz", raster)
+    learned = learned_delays(trained, config, data)
+    if learned:
+        _write_arrays(folder / "delays.npz", learned)
     reporter.stage("answer by answer on the validation and the test pairs")
     traced: dict[str, list[Traced]] = {}
     for (name, seed), learner in trained.items():

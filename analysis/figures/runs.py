@@ -5,10 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from analysis.figures.activity import draw_activity
 from analysis.figures.calibration import draw_calibration
+from analysis.figures.confusion import draw_confusion
+from analysis.figures.delays import draw_delays
 from analysis.figures.duty import draw_duty
 from analysis.figures.energy import draw_energy, draw_energy_actions, draw_energy_totals
 from analysis.figures.latency import draw_latency
+from analysis.figures.membranes import draw_membranes
 from analysis.figures.pareto import draw_pareto
 from analysis.figures.ranges import draw_break_even, draw_tornado
 from analysis.figures.raster import draw_raster
@@ -18,12 +22,15 @@ from analysis.records import RunRecord, load_run
 
 
 def make_figures(run_dir: Path) -> list[Path]:
-    """Draw all figures of a finished run into ``run_dir/figures`` as PNG, SVG and CSV."""
+    """Draw all figures of a finished run into ``run_dir/figures`` as PNG, SVG, PDF and CSV."""
     run = load_run(run_dir)
     folder = run.path / "figures"
     written: list[Path] = []
     if run.raster is not None:
         written += draw_raster(run, folder)
+        written += draw_activity(run, folder)
+        written += draw_membranes(run, folder)
+    written += draw_delays(run, folder)
     if run.result["models"]:
         written += draw_energy(run, folder)
         written += draw_energy_actions(run, folder)
@@ -35,6 +42,7 @@ def make_figures(run_dir: Path) -> list[Path]:
         written += draw_anytime(run, folder)
         written += draw_latency(run, folder)
         written += draw_calibration(run, folder)
+        written += draw_confusion(run, folder)
     return written
 
 

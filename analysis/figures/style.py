@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from spikefuse.atomic import write_bytes
+
 # Okabe and Ito's colour-blind-safe palette.
 BLUE, ORANGE, GREEN, VERMILION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
 PURPLE, SKY, YELLOW, GREY = "#CC79A7", "#56B4E9", "#F0E442", "#666666"
@@ -20,6 +22,8 @@ MODEL_COLORS = {
     "snn_vision": GREEN,
     "snn_audio": ORANGE,
 }
+MODALITY_COLORS = {"vision": BLUE, "audio": ORANGE, "tactile": GREEN}
+_FURTHER = (SKY, PURPLE, YELLOW, GREY)
 _STYLE: Any = {
     "font.size": 9.0,
     "axes.spines.top": False,
@@ -28,6 +32,7 @@ _STYLE: Any = {
     "legend.frameon": False,
     "svg.hashsalt": "spikefuse",
     "svg.fonttype": "none",
+    "pdf.fonttype": 42,  # letters stay letters, which journals ask for
 }
 
 
@@ -54,7 +59,7 @@ def new_figure(rows: int, width: float, height: float, **options: Any) -> tuple[
 def save_figure(
     figure: Any, folder: Path, name: str, data: Mapping[str, Sequence[Any]]
 ) -> list[Path]:
-    """Write PNG and SVG (the same bytes for the same figure) and the data as CSV beside them.
+    """Write PNG, SVG and PDF (the same bytes for the same figure) and the data as CSV beside them.
 
     Parameters
     ----------
@@ -68,28 +73,57 @@ def save_figure(
     Returns
     -------
     list of Path
-        PNG, SVG, CSV.
+        PNG, SVG, PDF, CSV.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    picture, drawing, table = (folder / f"{name}.{suffix}" for suffix in ("png", "svg", "csv"))
-    _write_png(figure, picture)
-    figure.savefig(drawing, metadata={"Date": None})
+    contents = {
+        "png": _png(figure),
+        "svg": _vector(figure, "svg", {"Date": None}),
+        "pdf": _vector(figure, "pdf", {"CreationDate": None}),
+        "csv": _table(data).encode(),
+    }
+    paths = {suffix: folder / f"{name}.{suffix}" for suffix in contents}
+    for suffix, content in contents.items():
+        write_bytes(paths[suffix], content)
+    return list(paths.values())
+
+
+def color_of(name: str, position: int = 0) -> str:
+    """Colour of a modality or model; of one without a colour of its own, the next of the others."""
+    return MODALITY_COLORS.get(name, MODEL_COLORS.get(name, _FURTHER[position % len(_FURTHER)]))
+
+
+def keep_row(rows: Mapping[str, list[Any]], *cells: Any) -> None:
+    """One line of a figure's table, a cell for each column."""
+    for column, cell in zip(rows.values(), cells, strict=True):
+        column.append(cell)
+
+
+def _vector(figure: Any, kind: str, metadata: Mapping[str, Any]) -> bytes:
+    """A drawing without the time at which it was made."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format=kind, metadata=metadata)
+    return buffer.getvalue()
+
+
+def _table(data: Mapping[str, Sequence[Any]]) -> str:
+    """Columns of unequal length as CSV."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(data)
     length = max((len(column) for column in data.values()), default=0)
     for i in range(length):
         writer.writerow([column[i] if i < len(column) else "" for column in data.values()])
-    table.write_text(buffer.getvalue(), encoding="utf-8")
-    return [picture, drawing, table]
+    return buffer.getvalue()
 
 
-def _write_png(figure: Any, path: Path) -> None:
+def _png(figure: Any) -> bytes:
     """A PNG of 256 colours: a third of the size, so that a report stays under 1 MB."""
     from PIL import Image
 
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=150, metadata={"Software": None})
+    small = io.BytesIO()
     with Image.open(buffer) as image:
         flat = image.convert("RGB").quantize(256, dither=Image.Dither.NONE)
-    flat.save(path, optimize=True)
+    flat.save(small, format="PNG", optimize=True)
+    return small.getvalue()

@@ -107,7 +107,8 @@ def test_one_modality(
     assert result["data"]["n_test"] == n_test
     assert result["models"]["snn"]["modalities"] == [modality]
     assert manifest["declaration"].startswith("one modality")
-    assert not (tmp_path / "run" / "raster.npz").exists()
+    with np.load(tmp_path / "run" / "raster.npz") as raster:
+        assert raster["modalities"].tolist() == [modality]
     rows = (tmp_path / "run" / "predictions.csv").read_text().splitlines()
     assert len(rows) == 1 + 2 * n_test
     if recipe == "shd":

@@ -314,6 +314,12 @@ def _write_raster(path: Path) -> None:
         seed=0,
         vision_source="picture-1",
         audio_source="utterance-2",
+        trace_ms=np.arange(1, 11) * 20.0,
+        trace_neuron=np.array([3, 1]),
+        trace_v=rng.normal(0.3, 0.4, (10, 2)),
+        trace_spiked=rng.random((10, 2)) < 0.3,
+        trace_threshold=1.0,
+        readout_v=rng.normal(0, 1, (10, 3)),
     )
 
 

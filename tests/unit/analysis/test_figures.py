@@ -12,6 +12,8 @@ from analysis.records import load_run
 
 NAMES = (
     "raster",
+    "activity",
+    "membranes",
     "energy",
     "energy_actions",
     "energy_totals",
@@ -23,7 +25,9 @@ NAMES = (
     "exits",
     "latency_cdf",
     "calibration",
+    "confusion",
 )
+OF_RASTER = {"raster", "activity", "membranes"}
 
 
 def columns(path) -> dict[str, list[str]]:
@@ -31,9 +35,14 @@ def columns(path) -> dict[str, list[str]]:
     return {name: [row[name] for row in rows] for name in rows[0]}
 
 
-def test_every_figure_is_written_three_ways(drawn_run) -> None:
+def test_every_figure_is_written_four_ways(drawn_run) -> None:
     for name in NAMES:
-        for suffix, start in (("png", b"\x89PNG"), ("svg", b"<?xml"), ("csv", b"")):
+        for suffix, start in (
+            ("png", b"\x89PNG"),
+            ("svg", b"<?xml"),
+            ("pdf", b"%PDF"),
+            ("csv", b""),
+        ):
             path = drawn_run / "figures" / f"{name}.{suffix}"
             assert path.read_bytes().startswith(start)
             assert path.stat().st_size > 100
@@ -107,10 +116,11 @@ def test_a_run_without_raster_or_twin_is_drawn(result, write) -> None:
     (folder / "raster.npz").unlink()
     with pytest.raises(ValueError, match=r"must hold raster\.npz"):
         draw_raster(load_run(folder), folder)
-    assert {path.stem for path in make_figures(folder)} == set(NAMES) - {"raster", "pareto", "duty"}
+    left = set(NAMES) - OF_RASTER - {"pareto", "duty"}
+    assert {path.stem for path in make_figures(folder)} == left
     (folder / "scores.npz").unlink()
     drawn = {path.stem for path in make_figures(folder)}
-    assert drawn == set(NAMES) - {"raster", "calibration", "pareto", "duty"}
+    assert drawn == left - {"calibration"}
 
 
 def test_parts_keep_the_sum() -> None:

@@ -32,7 +32,8 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_three_figures_with_their_data(root: Path, tmp_path: Path) -> None:
     written = draw_gallery(root, tmp_path)
-    assert {p.name for p in written} == {f"{n}.{s}" for n in NAMES for s in ("png", "svg", "csv")}
+    kinds = ("png", "svg", "pdf", "csv")
+    assert {p.name for p in written} == {f"{n}.{s}" for n in NAMES for s in kinds}
     with (tmp_path / "digit_events.csv").open() as file:
         rows = list(csv.DictReader(file))
     recorded = [r["recording_p"] for r in rows if r["recording_p"]]

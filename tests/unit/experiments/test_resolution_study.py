@@ -210,7 +210,7 @@ def test_stored_rows_fill_page_and_figure(tmp_path: Path) -> None:
     assert ran.exit_code == 0, ran.output
     assert "frame CNN" in page.read_text()
     made = sorted(file.name for file in (tmp_path / "figures").iterdir())
-    assert made == ["headline.csv", "headline.png", "headline.svg"]
+    assert made == ["headline.csv", "headline.pdf", "headline.png", "headline.svg"]
 
 
 def test_no_rows_are_refused(tmp_path: Path) -> None:
