@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -151,7 +152,7 @@ def _curves(axis: Any, panel: _Panel, rows: dict[str, list[Any]]) -> dict[str, A
         for key, column in zip(("x", "value", "low", "high"), (x, values, low, high), strict=True):
             rows[key] += list(column)
     axis.set_title(panel.title, loc="left", fontsize=9)
-    axis.set_xlabel(panel.x_label, fontsize=8)
+    axis.set_xlabel(textwrap.fill(panel.x_label, 40), fontsize=8)
     axis.set_ylabel(panel.y_label, fontsize=8)
     axis.tick_params(labelsize=7)
     axis.grid(alpha=0.3)

@@ -50,8 +50,6 @@ class Plan:
         Keys set over the recipe in all runs.
     options : tuple of str
         Keys set for the best operator alone.
-    dense : str
-        A further dense operator, where the twin does not learn the task; none if empty.
     """
 
     recipe: str
@@ -60,7 +58,6 @@ class Plan:
     seeds: tuple[int, ...] = (0, 1, 2)
     settings: tuple[str, ...] = ()
     options: tuple[str, ...] = ()
-    dense: str = ""
 
 
 PLANS = {
@@ -80,7 +77,6 @@ PLANS = {
         ),
         # Weak direct synapses: to pairs, single spikes are noise (docs/timing.md).
         options=("model.fusion_options={units=32,gain=0.3,pair_gain=3.0}",),
-        dense="gru",
     ),
 }
 
@@ -102,9 +98,6 @@ def configs_of(plan: Plan, cell: int, settings: Sequence[str] = ()) -> dict[str,
     if plan.best != "late":  # every run can have a model of that name beside its own
         own = [f"model.fusion={plan.best}", *plan.options, "models=snn"]
         found[plan.best] = load_config(plan.recipe, [*common, *own])
-    if plan.dense:
-        own = [f"model.dense_fusion={plan.dense}", "models=dense"]
-        found[plan.dense] = load_config(plan.recipe, [*common, *own])
     return found
 
 
@@ -129,8 +122,6 @@ def stress_cells(
             Chosen(runs.get(plan.best, runs["concat"]), best, plan.best),
             *(Chosen(runs["concat"], name) for name in ("dense", *_ALONE)),
         ]
-        if plan.dense:
-            chosen.append(Chosen(runs[plan.dense], "dense", plan.dense))
         cells.append(run_models(chosen, reporter, FAMILIES, limit))
     reporter.stage("intervals")
     first = cells[0]
@@ -147,7 +138,6 @@ def stress_cells(
 def page_table(found: Mapping[str, Any], plan: Plan) -> str:
     """The summary as Markdown, with what it was measured on."""
     names = {name: f"`{name}`" for name in ("concat", plan.best)}
-    names |= {plan.dense: f"dense `{plan.dense}`"}
     table = stress_summary(found, names)
     rows = markdown_table(list(table.header), [list(row) for row in table.rows])
     runs = (
