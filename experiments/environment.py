@@ -24,6 +24,7 @@ def describe_environment(threads: int) -> dict[str, Any]:
         "cpu": _cpu_name(),
         "cores": os.cpu_count(),
         "threads": threads,
+        "processes": int(os.environ.get("WORLD_SIZE", "1")),  # as torchrun says
         "packages": {name: _version(name) for name in _PACKAGES},
         "git_commit": _git_commit(),
         "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),

@@ -98,14 +98,20 @@ def kernels(
 def index(
     n_runs: Annotated[int, typer.Option("--runs", help="Made-up runs.", min=1)] = 3000,
     json_path: JsonOption = None,
+    document: Annotated[
+        Path | None, typer.Option("--document", help="Put the figures into this page's table.")
+    ] = None,
 ) -> None:
     """The index of runs: built, brought up to date, asked."""
-    from experiments.bench.run_index import measure_index
+    from experiments.bench.run_index import index_table, measure_index
 
     found = measure_index(n_runs)
-    for name, value in found.items():
-        shown = f"{value:.2f}" if isinstance(value, float) else str(value)
-        Console().print(f"{name} {shown}", highlight=False)
+    table = index_table(found)
+    Console().print(table, highlight=False, markup=False, soft_wrap=True)
+    if document is not None:
+        from spikefuse.pages import write_tables
+
+        write_tables(document, {"index": table})
     if json_path is not None:
         from experiments.files import write_json
 

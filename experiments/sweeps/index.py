@@ -35,6 +35,8 @@ CREATE TABLE settings (
     run_id INTEGER NOT NULL REFERENCES runs ON DELETE CASCADE,
     key TEXT NOT NULL, value, PRIMARY KEY (run_id, key)
 ) WITHOUT ROWID;
+CREATE INDEX by_key ON settings (key);
+CREATE INDEX by_profile ON energies (profile);
 """
 
 
@@ -119,7 +121,7 @@ def _connect(path: Path) -> sqlite3.Connection:
                 index.executescript(f"BEGIN; {_TABLES} PRAGMA user_version = {_VERSION}; COMMIT;")
         elif version != _VERSION:
             raise sqlite3.DatabaseError(f"it is of version {version}")
-        index.execute("SELECT COUNT(*) FROM models").fetchone()
+        index.execute("SELECT 1 FROM models LIMIT 1").fetchone()
     except sqlite3.Error:
         index.close()
         raise

@@ -11,6 +11,7 @@ from typing import Any
 from spikefuse.errors import ConfigError, DataError
 
 JOURNAL = "journal.log"
+_NAME = "search"
 _INSTALL = "pip install 'spikefuse[sweep]'"
 
 
@@ -85,9 +86,9 @@ def open_study(folder: Path, directions: list[str]) -> Any:
         folder.mkdir(parents=True, exist_ok=True)
     try:
         storage = JournalStorage(JournalFileBackend(str(path), lock_obj=lock))
-        return optuna.create_study(
-            storage=storage, study_name="search", directions=directions, load_if_exists=True
-        )
+        if _NAME in optuna.get_all_study_names(storage):
+            return optuna.load_study(storage=storage, study_name=_NAME)
+        return optuna.create_study(storage=storage, study_name=_NAME, directions=directions)
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError) as error:
         raise DataError(f"{path} must be the journal of a search, got: {error}") from error
 

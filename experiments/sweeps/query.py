@@ -16,6 +16,11 @@ COLUMNS = (
     "val_accuracy", "evidence_ms", "latency_ms",
 )  # fmt: skip
 _ENERGY = "energy."
+_OF_ENERGY = (
+    "SELECT e.pj FROM energies e WHERE e.run_id = models.run_id AND e.model = models.model "
+    "AND e.profile = ?"
+)
+_OF_SETTING = "SELECT s.value FROM settings s WHERE s.run_id = models.run_id AND s.key = ?"
 _CONDITION = re.compile(r"\s*([\w.]+)\s*(<=|>=|!=|=|<|>|~)\s*(.+?)\s*")
 
 
@@ -120,38 +125,52 @@ def _expression(key: str, given: list[Any]) -> str:
         return f"models.{key}"
     if key.startswith(_ENERGY):
         given.append(key.removeprefix(_ENERGY))
-        return (
-            "(SELECT pj FROM energies e WHERE e.run_id = models.run_id AND e.model = models.model "
-            "AND e.profile = ?)"
-        )
+        return f"({_OF_ENERGY})"
     given.append(key)
-    return "(SELECT value FROM settings s WHERE s.key = ? AND s.run_id = models.run_id)"
+    return f"({_OF_SETTING})"
 
 
 def _test(condition: Condition, given: list[Any]) -> str:
     """A condition in a query; a text is neither less nor more than a number."""
-    ordered = condition.sign not in ("=", "!=", "~")
-    kind = "text" if isinstance(condition.value, str) else "number"
-    guard = ""
-    if ordered:  # to SQLite every text is more than every number
-        is_text = f"typeof({_expression(condition.key, given)}) = 'text'"
-        guard = f"{is_text} AND " if kind == "text" else f"NOT {is_text} AND "
-    expression = _expression(condition.key, given)
-    given.append(condition.value)
-    if condition.sign == "~":
-        return f"instr({expression}, ?) > 0"
-    return f"{guard}{expression} {condition.sign} ?"
+    key, sign, value = condition.key, condition.sign, condition.value
+    if key in COLUMNS:
+        place, field = "{}", f"models.{key}"
+    elif key.startswith(_ENERGY):
+        given.append(key.removeprefix(_ENERGY))
+        place, field = f"EXISTS ({_OF_ENERGY} AND {{}})", "e.pj"
+    else:
+        given.append(key)
+        place, field = f"EXISTS ({_OF_SETTING} AND {{}})", "s.value"
+    given.append(value)
+    if sign == "~":
+        return place.format(f"instr({field}, ?) > 0")
+    if sign in ("=", "!="):
+        return place.format(f"{field} {sign} ?")
+    # To SQLite every text is more than every number.
+    kind = "=" if isinstance(value, str) else "<>"
+    return place.format(f"(typeof({field}) {kind} 'text' AND {field} {sign} ?)")
 
 
 def _check_keys(index: sqlite3.Connection, asked: Sequence[str]) -> None:
     """Refuse a key that no run has."""
-    if all(key in COLUMNS for key in asked):
-        return
+    for key in asked:
+        if key in COLUMNS:
+            continue
+        is_energy = key.startswith(_ENERGY)
+        known = index.execute(
+            "SELECT 1 FROM energies WHERE profile = ? LIMIT 1"
+            if is_energy
+            else "SELECT 1 FROM settings WHERE key = ? LIMIT 1",
+            (key.removeprefix(_ENERGY) if is_energy else key,),
+        ).fetchone()
+        if known is None:
+            raise ConfigError(f"no run has a key {key!r}; nearest: {_nearest(index, key)!r}")
+
+
+def _nearest(index: sqlite3.Connection, key: str) -> str:
+    """A key that there is, like one that there is not."""
     keys = [*COLUMNS]
     keys += [_ENERGY + p for (p,) in index.execute("SELECT DISTINCT profile FROM energies")]
     keys += [k for (k,) in index.execute("SELECT DISTINCT key FROM settings")]
-    for key in asked:
-        if key not in keys:
-            ends = [k for k in keys if k.rpartition(".")[2] == key]
-            nearest = (ends or difflib.get_close_matches(key, keys, 1, 0.0) or ["run"])[0]
-            raise ConfigError(f"no run has a key {key!r}; nearest: {nearest!r}")
+    ends = [k for k in keys if k.rpartition(".")[2] == key]
+    return (ends or difflib.get_close_matches(key, keys, 1, 0.0) or ["run"])[0]

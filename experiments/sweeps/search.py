@@ -139,13 +139,14 @@ class Search:
                 return None
             search = self.space.search
             # A new seed for each trial, so that a resumed search does not propose the same again.
-            n_trials = len(self._study.get_trials(deepcopy=False))
-            seed = (search.seed * 1_000_003 + n_trials) % 2**32
+            trials = self._study.get_trials(deepcopy=False)
+            names = {t.user_attrs["name"] for t in trials if "name" in t.user_attrs}
+            seed = (search.seed * 1_000_003 + len(trials)) % 2**32
             self._study.sampler = make_sampler(search.sampler, seed, self.parallel)
             trial = self._study.ask()
             trial.set_user_attr("worker", self.worker)
             values = {key: self._suggest(trial, key) for key in self.space.axes}
-            name = trial.user_attrs.get("name", f"trial-{trial.number:04d}")
+            name = trial.user_attrs.get("name", f"trial-{len(names):04d}")
             attempt = trial.user_attrs.get("attempt", 1)
             trial.set_user_attr("name", name)  # after the values: with a name it can be tried again
             self._asked[trial.number] = trial

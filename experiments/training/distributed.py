@@ -13,6 +13,7 @@ size: here one buffer holds the whole gradient.
 from __future__ import annotations
 
 import os
+import re
 import signal
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -327,7 +328,9 @@ def _noticing(group: Processes) -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        raise _lost(group, str(error).splitlines()[0]) from error
+        # "[where in torch] What. This is typically caused by ..."
+        what = re.sub(r"^\[[^]]*\] ", "", str(error).splitlines()[0]).partition(". This ")[0]
+        raise _lost(group, what) from error
 
 
 def _lost(group: Processes, why: str) -> GroupError:

@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -133,17 +134,17 @@ def test_a_search_of_thirty_runs_survives_a_killed_worker(tmp_path: Path) -> Non
 def kill_one_at_work(folder: Path, boss: multiprocessing.Process) -> str:
     """Kill a worker whose run has begun, once some are done; the name of its run."""
     deadline = time.monotonic() + 300
+    search = Search(folder, N_RUNS)  # before: the first one takes as long as a run
     while time.monotonic() < deadline and boss.is_alive():
         time.sleep(0.02)
         begun = sorted(folder.glob("trial-*/config.toml"))
         if len(begun) < 5 or (begun[-1].parent / "result.json").exists():
             continue
         run = begun[-1].parent.name
-        search = Search(folder, N_RUNS)
         worker = search.worker_of(run)
-        search.close()
-        if worker is not None and not (folder / run / "validation.json").exists():
+        if worker is not None and not (folder / run / "result.json").exists():
             os.kill(int(worker.rsplit("-", 2)[1]), signal.SIGKILL)
+            search.close()
             return run
     raise AssertionError("a worker must be at work, got none")
 
@@ -155,12 +156,34 @@ def test_the_same_search_runs_on_a_local_ray(
     pytest.importorskip("optuna", reason="no Optuna: pip install 'spikefuse[sweep]'")
     ray = pytest.importorskip("ray", reason="no Ray: pip install 'spikefuse[ray]'")
     monkeypatch.setenv("RAY_ADDRESS", "local")
+    killed: list[int] = []
+    killer = threading.Thread(target=kill_one_of_ray, args=(tmp_path / "search", killed))
+    killer.start()
     assert spikefuse(*command(tmp_path, 4, "--on", "ray", "--workers", 2)) == 0
+    killer.join(60)
+    assert len(killed) == 1  # Ray tried its point again, in the same folder
     assert_whole(tmp_path / "search", 4)
     assert not ray.is_initialized()
     # It is the same search: one process at home goes on with it.
     assert spikefuse(*command(tmp_path, 5)) == 0
     assert_whole(tmp_path / "search", 5)
+
+
+def kill_one_of_ray(folder: Path, killed: list[int]) -> None:
+    """Kill the first process of Ray that computes a point."""
+    deadline = time.monotonic() + 200
+    while time.monotonic() < deadline:
+        time.sleep(0.05)
+        if not list(folder.glob("trial-*/config.toml")):
+            continue
+        for command_line in Path("/proc").glob("[0-9]*/cmdline"):
+            try:
+                if command_line.read_bytes().startswith(b"ray::run_point"):
+                    os.kill(int(command_line.parent.name), signal.SIGKILL)
+                    killed.append(int(command_line.parent.name))
+                    return
+            except OSError:  # it ended while we looked
+                continue
 
 
 def test_ways_that_do_not_go_together_are_named(

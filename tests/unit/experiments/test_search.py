@@ -12,7 +12,7 @@ from experiments.sweeps import trial as trials
 from experiments.sweeps.journal import JOURNAL, JournalLock
 from experiments.sweeps.search import ATTEMPTS, Search, begin_search
 from experiments.sweeps.space import Choice, Range, load_space, parse_space, settings_of
-from spikefuse.errors import ConfigError
+from spikefuse.errors import ConfigError, DataError
 
 pytest.importorskip("optuna", reason="no Optuna: pip install 'spikefuse[sweep]'")
 
@@ -195,6 +195,10 @@ def test_half_a_line_of_a_killed_process_is_cut_off(tmp_path: Path) -> None:
     assert again.ask().name == "trial-0001"
     again.close()
     assert all(map(json.loads, (folder / JOURNAL).read_text().splitlines()))
+    lines = (folder / JOURNAL).read_text().splitlines(keepends=True)
+    (folder / JOURNAL).write_text(lines[0] + "{no JSON\n" + "".join(lines[1:]))
+    with pytest.raises(DataError, match="must be the journal of a search"):
+        Search(folder, 3)
     empty = tmp_path / "empty.log"
     empty.touch()
     lock = JournalLock(empty)
