@@ -29,7 +29,7 @@ def bin_events_ref(
     n_steps = _checked_steps(streams, dt_ms, n_steps, counts)
     n_batch, n_addresses = len(streams), streams[0].n_addresses
     cells = [
-        (_step_of(stream.events["t"], dt_ms) * n_batch + b) * n_addresses + stream.addresses()
+        (step_of(stream.events["t"], dt_ms) * n_batch + b) * n_addresses + stream.addresses()
         for b, stream in enumerate(streams)
     ]
     cell, count = np.unique(np.concatenate(cells), return_counts=True)
@@ -91,7 +91,7 @@ def bin_events(
     chosen = registry.choose(_OP, backend, device, None if gpu else eager.simd_refused())
     if chosen == registry.REFERENCE:
         return bin_events_ref(streams, dt_ms, n_steps, counts)
-    return _binned(streams, _step_us(dt_ms), n_steps, counts == "keep", device, chosen)
+    return _binned(streams, step_length_us(dt_ms), n_steps, counts == "keep", device, chosen)
 
 
 @registry.twin(_OP, "bin_streams")
@@ -147,7 +147,7 @@ def accumulate_events(
     return dense.view(shape)
 
 
-def _step_us(dt_ms: float) -> float:
+def step_length_us(dt_ms: float) -> float:
     """Step length in microseconds, without the product's rounding: 4.03 * 1e3 is above 4030."""
     step_us = dt_ms * 1e3
     nearest = float(np.rint(step_us))
@@ -159,11 +159,11 @@ def _is_whole(step_us: float) -> bool:
     return step_us.is_integer() and step_us < np.iinfo(np.int64).max
 
 
-def _step_of(
+def step_of(
     times: np.ndarray[tuple[int], np.dtype[np.int64]], dt_ms: float
 ) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
     """Step of each time; whole-microsecond steps are divided exactly, in integers."""
-    step_us = _step_us(dt_ms)
+    step_us = step_length_us(dt_ms)
     if _is_whole(step_us):
         return np.asarray(times // int(step_us), dtype=np.int64)
     return np.floor(times / step_us).astype(np.int64)
@@ -184,10 +184,10 @@ def _checked_steps(
         raise ValueError(f"streams must share one sensor_size, got {sorted(sizes)}")
     # Times never decrease, so the latest of the last events tells.
     last_us = max((int(s.events["t"][-1]) for s in streams if len(s)), default=-1)
-    n_needed = int(_step_of(np.array([last_us]), dt_ms)[0]) + 1 if last_us >= 0 else 0
+    n_needed = int(step_of(np.array([last_us]), dt_ms)[0]) + 1 if last_us >= 0 else 0
     if n_steps is None:
         longest_us = max(stream.duration_us for stream in streams)
-        n_steps = max(n_needed, int(np.ceil(longest_us / _step_us(dt_ms))))
+        n_steps = max(n_needed, int(np.ceil(longest_us / step_length_us(dt_ms))))
     if n_needed > n_steps:
         raise ValueError(
             f"n_steps must be at least {n_needed} to hold every event at dt_ms={dt_ms}, got "

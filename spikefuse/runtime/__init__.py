@@ -1,0 +1,7 @@
+"""A trained model on live streams: engines, clocks, snapshots."""
+
+from spikefuse.runtime.decisions import Decision as Decision
+from spikefuse.runtime.decisions import Policy as Policy
+from spikefuse.runtime.event_engine import EventEngine as EventEngine
+from spikefuse.runtime.runner import StreamRunner as StreamRunner
+from spikefuse.runtime.stepped import SteppedEngine as SteppedEngine
