@@ -82,7 +82,7 @@ def train(p: TimingProtocol, task: TimingTask, operator: str, trial: int, seed: 
     delay_rate_ms = options.pop("delay_rate_ms", p.delay_rate_ms)
     net = TimingNet(operator, task.scene.modalities, task.scene.n_classes, **options)
     started = time.process_time()
-    _fit(p, task, net, seed, rate, delay_rate_ms)
+    fit(p, task, net, seed, rate, delay_rate_ms)
     seconds = time.process_time() - started
     net.eval()
     test = share_right(net, task.test)
@@ -107,7 +107,7 @@ def train(p: TimingProtocol, task: TimingTask, operator: str, trial: int, seed: 
     }
 
 
-def _fit(
+def fit(
     p: TimingProtocol,
     task: TimingTask,
     net: TimingNet,
