@@ -157,6 +157,11 @@ def read_video(
 ) -> EventStream:
     """All events of a video as one stream; see `encode_video`.
 
+    Parameters
+    ----------
+    path, array, size, n_between, modality
+        As of `encode_video`.
+
     Returns
     -------
     EventStream
@@ -219,7 +224,12 @@ def _light(frame: VideoFrame, size: tuple[int, int] | None) -> FloatArray:
     colours = frame.to_ndarray(
         format="rgb48le" if deep else "rgb24", width=width, height=height, interpolation="AREA"
     )
-    curves = _curves(16 if deep else 8)
+    return light_of(colours)
+
+
+def light_of(colours: np.ndarray[Any, Any]) -> FloatArray:
+    """Linear intensity [H, W], 0 to 255, of coded red, green and blue [H, W, 3], 8 or 16 bits."""
+    curves = _curves(16 if colours.dtype.itemsize == 2 else 8)
     red, green, blue = (curve[colours[..., i]] for i, curve in enumerate(curves))
     light: FloatArray = red + green
     light += blue
