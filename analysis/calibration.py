@@ -97,6 +97,12 @@ def ece_if_calibrated(
 
     The resampling of Bröcker and Smith, "Increasing the reliability of reliability diagrams",
     Weather and Forecasting 22(3), 2007: what the number of samples alone brings about.
+
+    Parameters
+    ----------
+    log_probs : array [n, C]
+    rng : Generator
+    n_bins, n_draws : int
     """
     confidence = np.exp(np.asarray(log_probs, dtype=np.float64).max(1))
     draws = rng.random((n_draws, len(confidence))) < confidence

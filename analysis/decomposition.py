@@ -57,7 +57,7 @@ def joint_table(first: Int64Array, second: Int64Array, target: Int64Array) -> Fl
 
 
 def decompose(table: FloatArray) -> Decomposition:
-    r"""Partial information decomposition of Bertschinger et al., by `dit`.
+    r"""Partial information decomposition of Bertschinger et al., by ``dit``.
 
     The unique information of V is the least conditional information :math:`I_Q(V; Y | A)` over all
     laws Q with the same pairs :math:`(V, Y)` and :math:`(A, Y)`; the rest follows from
@@ -76,7 +76,7 @@ def decompose(table: FloatArray) -> Decomposition:
     ValueError
         If it is no law of three variables.
     ConfigError
-        If `dit` is not installed.
+        If ``dit`` is not installed.
 
     References
     ----------

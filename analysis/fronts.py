@@ -168,6 +168,12 @@ def hypervolume(
     A secondary figure: it depends on ``worst_cost`` and ``floor``, and a front may have more of it
     without dominating the other.
 
+    Parameters
+    ----------
+    accuracies, costs : sequence of float
+        Of each point.
+    worst_cost, floor : float
+
     Raises
     ------
     ValueError

@@ -76,6 +76,16 @@ def nested_difference(
     rng: np.random.Generator,
     n_draws: int = 2000,
 ) -> tuple[float, float]:
-    """95 % interval of ``mean(first) - mean(second)``, each ``[S, n]`` on the same samples."""
+    """95 % interval of ``mean(first) - mean(second)``, each ``[S, n]`` on the same samples.
+
+    Parameters
+    ----------
+    first, second : array [S, n]
+        By seed and sample.
+    clusters : sequence of sequences of str
+        Of each sample, crossed.
+    rng : Generator
+    n_draws : int
+    """
     ours, theirs = nested_means([first, second], clusters, rng, n_draws)
     return interval_of(ours - theirs)

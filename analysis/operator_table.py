@@ -33,6 +33,7 @@ class Row:
 
     Parameters
     ----------
+    name : str
     accuracy : float
     interval, difference, difference_interval
         95 %, clustered; the difference is to the log-opinion pool, paired.

@@ -62,6 +62,13 @@ def recordings_of(
     """One row per recording of a table of pairs, where ``index`` [n] names each pair's recording.
 
     A unimodal model says the same of a recording in every pair, so the first pair stands for it.
+
+    Parameters
+    ----------
+    log_probs : array [n, C]
+    labels, index : array [n]
+    groups : sequence of str
+        Of each pair.
     """
     _, first = np.unique(index, return_index=True)
     return Recordings(log_probs[first], labels[first], [groups[int(i)] for i in first])

@@ -60,6 +60,14 @@ def cluster_means(
 ) -> FloatArray:
     """The mean of each draw of the bootstrap above; draws that hold no sample are left out.
 
+    Parameters
+    ----------
+    values : array [n]
+    clusters : sequence of sequences of str
+        Of each sample, crossed.
+    rng : Generator
+    n_draws : int
+
     Raises
     ------
     ValueError
@@ -113,6 +121,15 @@ def paired_difference_interval(
     level: float = 0.95,
 ) -> tuple[float, float]:
     """Interval of ``mean(first - second)`` over the same samples, clustered as above.
+
+    Parameters
+    ----------
+    first, second : array [n]
+    rows, columns : sequence of str
+        Clusters of each sample, crossed.
+    rng : Generator
+    n_draws : int
+    level : float
 
     Raises
     ------

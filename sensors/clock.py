@@ -229,7 +229,16 @@ def place(
 
 
 def on_clock(stream: EventStream, modality: str, clock: ClockPolicy, key: str = "") -> EventStream:
-    """One recording shifted by its onset and cut or padded to the sample's duration."""
+    """One recording shifted by its onset and cut or padded to the sample's duration.
+
+    Parameters
+    ----------
+    stream : EventStream
+    modality : str
+    clock : ClockPolicy
+    key : str
+        What the recording's own onset is drawn from.
+    """
     return place(stream, modality, clock, key).stream
 
 

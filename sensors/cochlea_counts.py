@@ -35,7 +35,14 @@ FOLD_BIN = Work(macs=8, acs=2, reads=4, writes=2, weights=4)
 def gammatone_counts(
     n_channels: int, n_samples: int, samples_per_frame: int, n_spikes: int
 ) -> PathCounts:
-    """Operations of `GammatoneCochlea` for ``n_samples`` audio samples and its ``n_spikes``."""
+    """Operations of `GammatoneCochlea` for ``n_samples`` audio samples and its ``n_spikes``.
+
+    Parameters
+    ----------
+    n_channels, n_samples, n_spikes : int
+    samples_per_frame : int
+        Audio samples for each value of the drive.
+    """
     n_frames = n_samples // samples_per_frame
     work = Work(macs=n_samples)  # the gain
     work += GAMMATONE_SAMPLE.times(n_channels * n_samples)

@@ -49,6 +49,13 @@ def add_hot_pixels(
 ) -> EventStream:
     """Let ``n_pixels`` random pixels fire at ``rate_hz`` (Poisson) besides what they saw.
 
+    Parameters
+    ----------
+    stream : EventStream
+    n_pixels : int
+    rate_hz : float
+    rng : Generator
+
     Raises
     ------
     ValueError

@@ -214,7 +214,15 @@ def build_audio(params: DigitsParams, progress: Progress | None = None) -> list[
 
 @dataclass(frozen=True)
 class Utterance:
-    """A synthetic spoken digit in noise, at 8 kHz."""
+    """A synthetic spoken digit in noise, at 8 kHz.
+
+    Parameters
+    ----------
+    name : str
+    digit : int
+    voice, split : str
+    wave : float32 array [n]
+    """
 
     name: str
     digit: int

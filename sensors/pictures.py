@@ -91,6 +91,14 @@ def digit_spectrograms(
 ) -> Float32Array:
     """Log-mel spectrograms ``[n, bands, frames]`` of the noisy speech that the cochlea heard.
 
+    Parameters
+    ----------
+    params : DigitsParams
+    names : sequence of str
+        Of recordings, one row each.
+    front_end : LogMel
+    duration_ms : float
+
     Raises
     ------
     DataError
@@ -109,6 +117,16 @@ def wav_spectrograms(
     root: Path, names: Sequence[str], front_end: LogMel, duration_ms: float, rate_hz: int
 ) -> Float32Array:
     """Log-mel spectrograms ``[n, bands, frames]`` of wav files by name.
+
+    Parameters
+    ----------
+    root : Path
+    names : sequence of str
+        Of files.
+    front_end : LogMel
+    duration_ms : float
+    rate_hz : int
+        That all files must have.
 
     Raises
     ------

@@ -38,6 +38,8 @@ class CachedSet(RecordedSet):
 
     Parameters
     ----------
+    name, part, modality, sensor_size, label_space, class_names, entries, reader, sort_times
+        As of `RecordedSet`.
     store : Store
     """
 
@@ -66,7 +68,7 @@ def cached_set(
     recorded : RecordedSet
         From `open_set` or `open_lip_audio`.
     chain : sequence of functions of an EventStream
-        Functions of a module, or `functools.partial` of them with plain arguments, such as
+        Functions of a module, or ``functools.partial`` of them with plain arguments, such as
         ``partial(denoise, filter_us=10_000)``. They must be deterministic.
     directory : Path, optional
         Defaults to the environment's ``SPIKEFUSE_CACHE``, else ``~/.cache/spikefuse``.

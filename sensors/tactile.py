@@ -220,7 +220,16 @@ def load_tactile(
     cache_dir: Path | None = None,
     progress: Progress | None = None,
 ) -> tuple[list[Recording], bool]:
-    """Recordings of all splits, from the cache or built, and whether the cache had them."""
+    """Recordings of all splits, from the cache or built, and whether the cache had them.
+
+    Parameters
+    ----------
+    params : TactileParams
+    n_classes : int
+    modality : str
+    cache_dir : Path, optional
+    progress : callable (done, total), optional
+    """
     import sensors.tactile as this_module
 
     return cached_recordings(

@@ -54,7 +54,7 @@ def denoise_part(
 
     Notes
     -----
-    Tonic's `Denoise` keeps every event before ``filter_us``, because its memory starts as if all
+    Tonic's ``Denoise`` keeps every event before ``filter_us``, because its memory starts as if all
     pixels had fired at 0. Later events agree.
 
     References
@@ -106,7 +106,7 @@ def refractory_part(
 
     Notes
     -----
-    Tonic's `RefractoryPeriod` drops a pixel's first event if its time is 0.
+    Tonic's ``RefractoryPeriod`` drops a pixel's first event if its time is 0.
     """
     from sensors._numba.transforms import keep_rested
 
@@ -119,6 +119,12 @@ def refractory_part(
 
 def crop_space(stream: EventStream, left: int, top: int, width: int, height: int) -> EventStream:
     """The window of ``width`` x ``height`` pixels from ``(left, top)`` on, as a sensor of its own.
+
+    Parameters
+    ----------
+    stream : EventStream
+    left, top, width, height : int
+        In pixels.
 
     Raises
     ------
@@ -157,7 +163,7 @@ def crop_time(stream: EventStream, start_us: int, end_us: int) -> EventStream:
 
     Notes
     -----
-    Tonic's `CropTime` keeps events at its end and does not move the clock.
+    Tonic's ``CropTime`` keeps events at its end and does not move the clock.
     """
     if not 0 <= start_us <= end_us:
         raise ValueError(f"start_us and end_us must be 0 <= start <= end, got {start_us}, {end_us}")
@@ -177,8 +183,8 @@ def downsample(stream: EventStream, width: int, height: int) -> EventStream:
 
     Notes
     -----
-    Tonic's `Downsample` multiplies by a rounded factor, so a product just below a whole number can
-    end one pixel lower; here the division is exact.
+    Tonic's ``Downsample`` multiplies by a rounded factor, so a product just below a whole number
+    can end one pixel lower; here the division is exact.
     """
     n_columns, n_rows, polarities = stream.sensor_size
     for name, target, limit in (("width", width, n_columns), ("height", height, n_rows)):
@@ -197,7 +203,7 @@ def merge_polarities(stream: EventStream) -> EventStream:
 
     Notes
     -----
-    Tonic's `MergePolarities` sets ``p`` to 0; an EventStream of one polarity holds True.
+    Tonic's ``MergePolarities`` sets ``p`` to 0; an EventStream of one polarity holds True.
     """
     events = stream.events.copy()
     events["p"] = True
@@ -229,7 +235,7 @@ def time_frames(stream: EventStream, window_us: int) -> Int16Array:
 
     Notes
     -----
-    Tonic's `ToFrame` is the same with ``start_time=0``, ``end_time=duration`` and
+    Tonic's ``ToFrame`` is the same with ``start_time=0``, ``end_time=duration`` and
     ``include_incomplete=True``. Its defaults start at the first event and drop the tail; it wraps
     around instead of raising; it writes to its argument for sensors of one polarity.
     """
@@ -277,7 +283,7 @@ def voxel_grid(
 
     Notes
     -----
-    Tonic's `ToVoxelGrid` scales by ``B`` instead of ``B - 1``, so it loses the last event and a
+    Tonic's ``ToVoxelGrid`` scales by ``B`` instead of ``B - 1``, so it loses the last event and a
     share of the last bin: its B bins are the first B of ``voxel_grid(stream, B + 1, (first, last
     event))``. It reads boolean polarities as all ON.
 

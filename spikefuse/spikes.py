@@ -127,7 +127,7 @@ class SpikeBatch:
         ----------
         device : torch.device or str
         non_blocking : bool
-            As of `torch.Tensor.to`.
+            As of ``torch.Tensor.to``.
         """
         indptr = self.indptr.to(device, non_blocking=non_blocking)
         index = self.index.to(device, non_blocking=non_blocking)

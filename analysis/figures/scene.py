@@ -51,6 +51,15 @@ def draw_scene(picture: ScenePicture, folder: Path, name: str, n_frames: int = 8
     Bare spikes that a source event evoked are upright strokes in the modality's colour, noise is
     grey crosses. Triangles at the top of a panel are the source events, hollow where no bare spike
     came of them; where they are few, thin lines carry them through all panels.
+
+    Parameters
+    ----------
+    picture : ScenePicture
+    folder : Path
+    name : str
+        Of the files.
+    n_frames : int
+        Pictures of the film.
     """
     from matplotlib.figure import Figure
 

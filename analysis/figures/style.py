@@ -49,7 +49,15 @@ def house_style() -> Iterator[None]:
 
 
 def new_figure(rows: int, width: float, height: float, **options: Any) -> tuple[Any, Any]:
-    """A figure of ``rows`` panels and its axes ``[rows, 1]``; sizes in inches."""
+    """A figure of ``rows`` panels and its axes ``[rows, 1]``; sizes in inches.
+
+    Parameters
+    ----------
+    rows : int
+    width, height : float
+    **options
+        Of ``Figure.subplots``.
+    """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), layout="constrained")

@@ -13,7 +13,16 @@ import numpy as np
 
 
 def decode(path: str, kind: str, width: str, height: str, out: str) -> None:
-    """Write the events of ``path`` to the ``.npy`` file ``out`` and print the sensor's size."""
+    """Write the events of ``path`` to the ``.npy`` file ``out`` and print the sensor's size.
+
+    Parameters
+    ----------
+    path, out : str
+    kind : str
+        Of faery's decoder.
+    width, height : str
+        Of the sensor; read from the file where it says.
+    """
     stream = import_module("faery").events_stream_from_file(
         path,
         file_type=kind,

@@ -163,6 +163,16 @@ def patch_film(
 
     Frames stand where something begins or ends to change, so no time is rounded. A change that
     would begin during the one before it is put at its end.
+
+    Parameters
+    ----------
+    bare : EventStream
+        A channel per patch.
+    before, after : bool array [n_channels, 16, 16]
+        Pixels of each patch that are bright before and after its change.
+    duration_us : int
+    bounce_us : int, optional
+        Time of a bounce to draw besides.
     """
     times, channels = bare.events["t"].astype(np.int64), bare.events["x"]
     corners: list[tuple[Int64Array, FloatArray]] = []
@@ -201,7 +211,16 @@ def _ball(film_us: Int64Array, bounce_us: int, period_us: int) -> FloatArray:
 def pip_wave(
     bare: EventStream, tones_hz: FloatArray, duration_us: int, hiss: np.random.Generator
 ) -> FloatArray:
-    """Waveform with a pip of the channel's tone at each event, over a faint hiss, ``[n]``."""
+    """Waveform with a pip of the channel's tone at each event, over a faint hiss, ``[n]``.
+
+    Parameters
+    ----------
+    bare : EventStream
+    tones_hz : array [n_channels]
+    duration_us : int
+    hiss : Generator
+        Of the noise.
+    """
     n = round(duration_us * SAMPLE_RATE / 1e6)
     wave = _HISS_LEVEL * hiss.standard_normal(n)
     length = round(_PIP_MS * SAMPLE_RATE / 1000)

@@ -46,6 +46,12 @@ class WordBank:
 def synthetic_words(n_voices: int, seed: int, period_ms: int, n_bands: int) -> WordBank:
     """Ten digits of ``n_voices`` synthetic voices each; the same for the same arguments.
 
+    Parameters
+    ----------
+    n_voices, seed, n_bands : int
+    period_ms : int
+        Length of every word's recording.
+
     Raises
     ------
     DataError

@@ -69,7 +69,16 @@ def frame_ends_ms(frame_ms: float, window_ms: float) -> list[float]:
 def blank_after(
     frames: Mapping[str, Tensor], frame_ms: Mapping[str, float], seen_ms: float, window_ms: float
 ) -> dict[str, Tensor]:
-    """The same frames with every frame that ends after ``seen_ms`` still empty."""
+    """The same frames with every frame that ends after ``seen_ms`` still empty.
+
+    Parameters
+    ----------
+    frames : mapping of modality to Tensor
+    frame_ms : mapping of modality to float
+        Length of a frame.
+    seen_ms, window_ms : float
+        What has been seen of the whole window.
+    """
     blanked: dict[str, Tensor] = {}
     for name, x in frames.items():
         n_frames = n_frames_in(frame_ms[name], window_ms)

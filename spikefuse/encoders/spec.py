@@ -22,6 +22,15 @@ class EncoderSpec:
     each. The dense twin needs none: it sees all of the past side by side. With ``recurrent`` the
     hidden neurons drive each other one step later. A ``frozen`` encoder is not trained: its weights
     stay as they are initialised or loaded, and its dropout off.
+
+    Parameters
+    ----------
+    convs : tuple of ConvSpec
+    hidden : int
+    dropout : float
+        Of the hidden neurons' spikes, in training.
+    delays_ms : tuple of float
+    recurrent, frozen : bool
     """
 
     convs: tuple[ConvSpec, ...] = ()

@@ -12,6 +12,12 @@ class EarlyFusion(ConcatFusion):
     input spikes themselves) and how it starts: one weight over the concatenation, of standard
     deviation ``gain / sqrt(sum_m n_in[m])``, so that a modality counts by its number of addresses.
 
+    Parameters
+    ----------
+    n_in, n_out, dt_ms, lif
+        As of `FusionOperator`.
+    gain : float
+
     References
     ----------
     Bjorndahl et al., arXiv:2409.00552 (early, middle and late concatenation in spiking networks).

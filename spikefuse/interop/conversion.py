@@ -52,7 +52,15 @@ def lif_layer(beta: Tensor, params: LIFParams, dt_ms: float) -> LIF:
 
 
 def cuba_layer(alpha: Tensor, beta: Tensor, params: CubaLIFParams, dt_ms: float) -> CubaLIF:
-    """A CubaLIF layer with the given decays."""
+    """A CubaLIF layer with the given decays.
+
+    Parameters
+    ----------
+    alpha, beta : Tensor[n]
+        Decays of current and membrane per step.
+    params : CubaLIFParams
+    dt_ms : float
+    """
     layer = CubaLIF(len(beta), params, dt_ms)
     layer.alpha_logit.data.copy_(torch.logit(alpha))
     layer.beta_logit.data.copy_(torch.logit(beta))

@@ -55,7 +55,7 @@ def near_threshold(
 
     The gradient of the spikes is multiplied by that slope and read nowhere else, so synapses behind
     them may leave it out at all other cells: it is what `event_matmul` and `event_conv2d` take as
-    ``active``. How many cells there are depends on the data, so `torch.compile` leaves its graph.
+    ``active``. How many cells there are depends on the data, so ``torch.compile`` leaves its graph.
 
     Parameters
     ----------

@@ -31,7 +31,7 @@ def compact(dense: Tensor, *, backend: str | None = None) -> SpikeBatch:
     """Events of a dense tensor, row by row.
 
     One pass turns cells into bits, 64 to a word; a second lists the set bits. How many events come
-    out depends on the data, so `torch.compile` leaves its graph here.
+    out depends on the data, so ``torch.compile`` leaves its graph here.
 
     Parameters
     ----------

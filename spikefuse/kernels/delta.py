@@ -42,7 +42,7 @@ def send_on_delta(
 
     .. math:: k_t = \mathrm{trunc}(x_t / \theta - l_{t-1}), \quad l_t = l_{t-1} + k_t
 
-    in float64. How many events come out depends on the data, so `torch.compile` leaves its graph
+    in float64. How many events come out depends on the data, so ``torch.compile`` leaves its graph
     here, and there is no gradient.
 
     Parameters

@@ -100,7 +100,17 @@ class TraceTaps(nn.Module):
 
 
 class EmbeddingHead(nn.Module):
-    """Spikes of one modality to vectors in the common space; see `JointEmbedding`."""
+    """Spikes of one modality to vectors in the common space; see `JointEmbedding`.
+
+    Parameters
+    ----------
+    n_in, dim, hidden : int
+        Neurons that are read, dimensions of the space, and units between; no such layer with 0.
+    dt_ms, tau_ms : float
+        Step, and time constant of the traces.
+    delays_steps : tuple of int
+        Delays at which the spikes are read.
+    """
 
     batch_dim = 1
 

@@ -74,7 +74,15 @@ def drop_modalities(
     probability: float,
     rng: np.random.Generator,
 ) -> list[MultiStream]:
-    """Each sample with one of ``modalities`` empty at ``probability``; see `draw_absent`."""
+    """Each sample with one of ``modalities`` empty at ``probability``; see `draw_absent`.
+
+    Parameters
+    ----------
+    samples : sequence of MultiStream
+    modalities : sequence of str
+    probability : float
+    rng : Generator
+    """
     absent = draw_absent(len(samples), len(modalities), probability, rng)
     return [
         without(sample, [m for m, gone in zip(modalities, row, strict=True) if gone])
