@@ -74,9 +74,10 @@ def count_steps(model: nn.Module, inputs: Mapping[str, SpikeBatch | Tensor]) -> 
 
     Notes
     -----
-    Layers of weights, and neurons, have a rule by step here. Any other layer is asked by its own
-    rule what it did up to each step, of one sample after the other; rules are causal, so that
-    differences are the steps. That is slow, and exact.
+    Layers of weights, and neurons, have a rule by step here. A layer whose class says
+    ``counts_rows_alone`` is asked about each distinct row of inputs by itself. Any other layer is
+    asked by its own rule what it did up to each step, of one sample after the other; rules are
+    causal, so that differences are the steps. That is slow, and exact.
     """
     names = {module: name for name, module in model.named_modules()}
     modalities = tuple(getattr(model, "modalities", ()))
@@ -127,7 +128,8 @@ def _steps_of(
     elif isinstance(module, NEURONS) and set(whole) == {""}:
         yield "", (_emptied(whole[""]), _of_neurons(module, args[0], output, whole[""]))
     else:
-        tables = _by_prefixes(module, name, args, output, modality, shape)
+        by = _by_rows if getattr(type(module), "counts_rows_alone", False) else _by_prefixes
+        tables = by(module, name, args, output, modality, shape)
         for suffix, path in whole.items():
             yield suffix, (_emptied(path), tables[suffix])
 
@@ -208,6 +210,39 @@ def _active(layer: LIF | CubaLIF | ALIF | FixedLIF, current: Tensor, spikes: Ten
         v = beta * v + x
         v = v * (1.0 - s) if p.reset == "zero" else v - p.threshold * s
     return torch.stack(found)
+
+
+def _by_rows(
+    module: nn.Module,
+    name: str,
+    args: tuple[Any, ...],
+    output: Any,
+    modality: str,
+    shape: tuple[int, int],
+) -> dict[str, Table]:
+    """What the layer's own rule says of one step of one sample alone, of equal ones once."""
+    given = _dense(args)
+    events = [x for x in given if isinstance(x, Tensor) and tuple(x.shape[:2]) == shape]
+    rows = torch.cat([x.detach().reshape(shape[0] * shape[1], -1) for x in events], dim=1)
+    distinct, kind = torch.unique(rows, dim=0, return_inverse=True)
+    first = torch.empty(len(distinct), dtype=torch.int64)
+    first[kind] = torch.arange(len(kind))
+    sums: dict[str, Table] = {}
+    for which, row in enumerate(first.tolist()):
+        step, sample = divmod(row, shape[1])
+        alone = tuple(
+            x[step : step + 1, sample : sample + 1] if any(x is e for e in events) else x
+            for x in given
+        )
+        for suffix, path in paths_of(module, name, alone, output, modality).items():
+            table = sums.setdefault(suffix, {})
+            for field in _COUNTED:
+                blank = table.setdefault(field, torch.zeros(len(distinct), dtype=torch.int64))
+                blank[which] = getattr(path, field)
+    return {
+        suffix: {field: values[kind].reshape(shape) for field, values in table.items()}
+        for suffix, table in sums.items()
+    }
 
 
 def _by_prefixes(

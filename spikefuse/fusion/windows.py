@@ -71,6 +71,9 @@ class CoincidenceWindow(AnnealedDelays):
 
     batch_dim = 1
 
+    # What a row of events costs depends on no other row: see `count_steps`.
+    counts_rows_alone = True
+
     def __init__(
         self,
         n_opener: int,
