@@ -14,8 +14,11 @@ from rich.console import Console
 from experiments.bench.commands import bench
 from experiments.commands.count import count
 from experiments.commands.data import data
+from experiments.commands.gallery import gallery
 from experiments.commands.places import limit_threads, new_folder
+from experiments.commands.recipes import recipes
 from experiments.commands.runs import runs
+from experiments.commands.stream import stream
 from experiments.commands.stress import stress
 from experiments.commands.study import study
 from experiments.commands.sweep import sweep
@@ -37,7 +40,10 @@ app.add_typer(bench)
 app.add_typer(data)
 app.add_typer(study)
 app.command()(count)
+app.command()(gallery)
+app.command()(recipes)
 app.command()(runs)
+app.command()(stream)
 app.command()(stress)
 app.command()(sweep)
 

@@ -7,6 +7,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from importlib import resources
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -162,12 +163,14 @@ class CostConfig:
 class Config:
     """Everything that defines a run.
 
-    ``models`` are ``snn``, ``snn_late``, ``dense``, and ``snn_<modality>`` for each alone.
+    ``models`` are ``snn``, ``snn_late``, ``dense``, and ``snn_<modality>`` for each alone. ``over``
+    are axes ``key=value,value`` that ``spikefuse sweep`` takes where it is given none.
     """
 
     name: str = "demo"
     models: tuple[str, ...] = ("snn", "dense", "snn_vision", "snn_audio")
     seeds: tuple[int, ...] = (0,)
+    over: tuple[str, ...] = ()
     data: DataConfig = field(default_factory=DataConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
@@ -223,10 +226,17 @@ def to_toml(config: Config) -> str:
 
 def recipe_names() -> list[str]:
     """Names of the packaged recipes."""
-    folder = resources.files("experiments") / "recipes"
-    return sorted(
-        item.name.removesuffix(".toml") for item in folder.iterdir() if item.name.endswith(".toml")
-    )
+    names = [item.name for item in _recipes().iterdir()]
+    return sorted(name.removesuffix(".toml") for name in names if name.endswith(".toml"))
+
+
+def recipe_text(name: str) -> str:
+    """A packaged recipe as it is written, its head comment included."""
+    return (_recipes() / f"{name}.toml").read_text(encoding="utf-8")
+
+
+def _recipes() -> Traversable:
+    return resources.files("experiments") / "recipes"
 
 
 def _read(path_or_recipe: str) -> dict[str, Any]:
@@ -235,7 +245,7 @@ def _read(path_or_recipe: str) -> dict[str, Any]:
     if path.is_file():
         text = path.read_text()
     elif path_or_recipe in recipe_names():
-        text = (resources.files("experiments") / "recipes" / f"{path_or_recipe}.toml").read_text()
+        text = recipe_text(path_or_recipe)
     else:
         nearest = difflib.get_close_matches(path_or_recipe, recipe_names(), 1)
         hint = f"; nearest recipe: {nearest[0]}" if nearest else ""

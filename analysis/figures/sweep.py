@@ -31,8 +31,13 @@ def draw_sweep(folder: Path) -> list[Path]:
     if len(summary["keys"]) != 1:
         raise DataError(f"sweep.json must hold one key to be drawn, got {summary['keys']}")
     key = summary["keys"][0]
-    points = sorted(summary["points"], key=lambda point: float(point["values"][key]))
-    x = [float(point["values"][key]) for point in points]
+    points = summary["points"]
+    names = [str(point["values"][key]) for point in points]
+    # Names stand side by side in the order of the sweep, numbers on their axis.
+    named = any(isinstance(point["values"][key], str) for point in points)
+    if not named:
+        points = sorted(points, key=lambda point: float(point["values"][key]))
+    x = [float(i if named else point["values"][key]) for i, point in enumerate(points)]
     rows: dict[str, list[Any]] = {"model": [], key: [], "seed": [], "accuracy": []}
     with house_style():
         figure, axes = new_figure(2, 6.5, 5.6, sharex=True, height_ratios=[3, 2])
@@ -40,7 +45,8 @@ def draw_sweep(folder: Path) -> list[Path]:
         for model in points[0]["accuracy_by_seed"]:
             by_point = [point["accuracy_by_seed"][model] for point in points]
             _line(top, x, by_point, MODEL_COLORS.get(model), model_name(model), model == "dense")
-            for value, accuracies in zip(x, by_point, strict=True):
+            values = names if named else x
+            for value, accuracies in zip(values, by_point, strict=True):
                 rows["model"] += [model] * len(accuracies)
                 rows[key] += [value] * len(accuracies)
                 rows["seed"] += list(range(len(accuracies)))
@@ -60,6 +66,8 @@ def draw_sweep(folder: Path) -> list[Path]:
         bottom.axhline(0, color="black", linewidth=0.8)
         bottom.set_ylabel("fused SNN minus better\nsingle modality (points)")
         bottom.set_xlabel(_LABELS.get(key, key))
+        if named:
+            bottom.set_xticks(x, names, rotation=45, ha="right")
         for axis in (top, bottom):
             axis.grid(alpha=0.3)
         return save_figure(figure, folder, "sweep", rows)

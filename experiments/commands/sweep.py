@@ -50,6 +50,8 @@ def sweep(
     """Train one recipe at many points; the same call with --out goes on."""
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise ConfigError("sweep must run without torchrun; --workers runs several points at once")
+    if search is None and not over:
+        over = _over_of(config_path)
     if (search is None) == (not over):
         raise ConfigError(f"sweep must have --over or --search, got over {over}, search {search}")
     if on not in ("local", "ray"):
@@ -63,6 +65,13 @@ def sweep(
         from experiments.files import write_json
 
         write_json(json_path, summary)
+
+
+def _over_of(config_path: str | None) -> list[str]:
+    """Axes that a recipe itself names."""
+    from experiments.config import load_config
+
+    return list(load_config(config_path).over)
 
 
 def _grid(
@@ -116,6 +125,7 @@ def _search(
     config = load_config(config_path, overrides)
     folder = out or new_folder(f"search-{config.name}")
     limit_threads(config.train.threads)
+    from experiments.commands.console import ConsoleReporter
     from experiments.commands.summary import print_search
     from experiments.sweeps.ray_pool import check_ray, work_on_ray
     from experiments.sweeps.search import Search, begin_search
@@ -130,7 +140,7 @@ def _search(
         elif workers > 1:
             work_together(folder, trials, workers, print_point)
         else:
-            work(folder, trials, print_point)
+            work(folder, trials, print_point, reporter=ConsoleReporter(Console()))
     except KeyboardInterrupt:
         _interrupted(folder)
     found = Search(folder, trials)

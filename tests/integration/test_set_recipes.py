@@ -12,7 +12,7 @@ import pytest
 import stand_ins
 
 from experiments.cli import main
-from experiments.config import load_config
+from experiments.config import load_config, recipe_names
 from experiments.loading.data import load_data
 from experiments.run import run_experiment
 from spikefuse.errors import ConfigError, DataError
@@ -92,6 +92,13 @@ def check(result: dict[str, Any], manifest: dict[str, Any], models: set[str]) ->
 
 
 FUSED = {"snn", "dense", "snn_vision", "snn_audio"}
+
+
+def test_every_recipe_of_public_sets_is_run_here() -> None:
+    of_sets = [name for name in recipe_names() if load_config(name).data.source == "sets"]
+    text = Path(__file__).read_text(encoding="utf-8")
+    assert [name for name in of_sets if f'"{name}"' not in text] == []
+    assert len(of_sets) == 8
 
 
 @pytest.mark.parametrize(
