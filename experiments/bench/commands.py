@@ -48,6 +48,7 @@ _GROUPS = {
     "neurons": "LIF forward and backward, synaptic, adaptive, readout and recurrent neurons.",
     "sensors": "Pixel model, cochleas, transforms, loading, codes.",
     "counting": "Training and inference while operations are counted, and without.",
+    "stream": "Cost of an event and wait for a decision; with --hours, memory of a long stream.",
 }
 
 
@@ -68,7 +69,7 @@ def _add(group: str, what: str) -> None:
 
 
 for _group, _what in _GROUPS.items():
-    if _group != "kernels":
+    if _group not in ("kernels", "stream"):
         _add(_group, _what)
 
 
@@ -118,6 +119,39 @@ def index(
         write_json(json_path, found)
 
 
+@bench.command(help=_GROUPS["stream"])
+def stream(
+    peers: PeersOption = False,
+    quick: QuickOption = False,
+    rounds: RoundsOption = 9,
+    only: OnlyOption = "",
+    json_path: JsonOption = None,
+    data_root: DataOption = None,
+    hours: Annotated[
+        float, typer.Option("--hours", min=0.0, help="Push so many hours at 1e6 events/s instead.")
+    ] = 0.0,
+    into: Annotated[
+        Path | None, typer.Option("--into", help="With --hours: page for the table.")
+    ] = None,
+) -> None:
+    """The rows, or one long stream whose events and memory are counted."""
+    if not hours:
+        _run("stream", peers, quick, rounds, only, json_path, data_root)
+        return
+    _limit_threads()
+    from experiments.bench.stream_soak import soak, soak_table
+    from experiments.files import write_text
+    from spikefuse.pages import write_tables
+
+    console = Console()
+    found = soak(hours, on_progress=lambda text: console.print(text, highlight=False))
+    console.print(soak_table(found), highlight=False, soft_wrap=True)
+    if json_path is not None:
+        write_text(json_path, json.dumps(found, indent=1, allow_nan=False) + "\n")
+    if into is not None:
+        write_tables(into, {"stream soak": soak_table(found)})
+
+
 @bench.command()
 def report(
     results: Annotated[list[Path], typer.Argument(help="JSON files of the other commands.")],
@@ -151,9 +185,7 @@ def _run(
     data_root: Path | None,
 ) -> None:
     """One group, its rows as they come."""
-    # Before torch starts: libraries read these once.
-    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-        os.environ[name] = "1"
+    _limit_threads()
     if data_root is not None and not data_root.is_dir():
         raise ConfigError(f"--data-root must be a folder, got {data_root}")
     try:
@@ -194,3 +226,9 @@ def _run(
         result = run_group(group, setting, on_row, lambda name: bool(pattern.search(name)))
     if json_path is not None:
         write_text(json_path, json.dumps(result, indent=1, allow_nan=False) + "\n")
+
+
+def _limit_threads() -> None:
+    """One thread; before torch starts, because libraries read these once."""
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ[name] = "1"

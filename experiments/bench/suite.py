@@ -19,6 +19,7 @@ from experiments.bench.neuron_rows import neuron_rows
 from experiments.bench.product_rows import product_rows
 from experiments.bench.rows import Row, Rows, Setting, run_row
 from experiments.bench.sensor_rows import sensor_rows
+from experiments.bench.stream_rows import stream_rows
 
 SCHEMA = 1
 
@@ -35,6 +36,7 @@ GROUPS: dict[str, Rows] = {
     "neurons": neuron_rows,
     "sensors": sensor_rows,
     "counting": counting_rows,
+    "stream": stream_rows,
 }
 
 

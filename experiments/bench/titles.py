@@ -9,4 +9,5 @@ TITLES = {
     "network": "Networks and training",
     "sensors": "Sensors, loading and codes",
     "counting": "Counting operations",
+    "stream": "Streams",
 }

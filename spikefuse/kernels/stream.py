@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import accumulate
 
 import numpy as np
 import numpy.typing as npt
@@ -83,13 +85,13 @@ class StreamNetwork:
         """Inputs, one for each modality."""
         return len(self.inputs)
 
-    @property
+    @cached_property
     def source_first(self) -> Int64Array:
         """Where the addresses of each source start among those of all sources, [M + L + 1]."""
         sizes = np.concatenate([self.inputs[:, N_ADDRESSES], self.populations[:, SIZE]])
         return np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)])
 
-    @property
+    @cached_property
     def n_traces(self) -> int:
         """Readout neurons, whose membranes are written at every step."""
         return int(self.populations[self.populations[:, KIND] == READOUT, SIZE].sum())
@@ -255,8 +257,7 @@ def advance(
     traces = np.empty((until - first, network.n_traces), np.float32)
     spikes = np.zeros((until - first if record else 0, network.neurons.shape[1]), np.uint8)
     joined = events[0] if len(events) == 1 else _joined(events)
-    event_ptr = np.zeros(len(events) + 1, np.int64)
-    np.cumsum([len(part) for part in events], out=event_ptr[1:])
+    event_ptr = np.array([0, *accumulate(map(len, events))], np.int64)
     registry.kernel(_OP, chosen, "advance")(
         first,
         until,

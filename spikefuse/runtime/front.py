@@ -9,7 +9,8 @@ import numpy as np
 from spikefuse._types import StructuredArray
 from spikefuse.errors import EventError
 from spikefuse.events import EVENT_DTYPE, EventStream, SensorSize
-from spikefuse.kernels.binning import step_length_us, step_of
+from spikefuse.kernels.binning import step_length_us
+from spikefuse.kernels.intake import intake
 
 _NOTHING = np.zeros(0, EVENT_DTYPE)
 
@@ -59,7 +60,7 @@ class Front:
             Nothing of the push is taken then.
         """
         self._check_known(modality)
-        records = self._checked(modality, events)
+        records = self._records(modality, events)
         if not len(records):
             return
         first_us, last_us = int(records["t"][0]), int(records["t"][-1])
@@ -69,14 +70,13 @@ class Front:
                 f"{self.watermark_us[modality]} us, got one at {first_us} us; a JitterBuffer puts "
                 "late ones in order"
             )
+        stepped = intake(records, self.sizes[modality], self.dt_ms, modality)
         if self._n_waiting[modality] + len(records) > self.capacity:
             raise EventError(
                 f"at most {self.capacity} events of {modality!r} can wait, got "
                 f"{self._n_waiting[modality] + len(records)}; the slowest clock is that of "
                 f"{self.slowest!r}, at {self.watermark_us[self.slowest]} us: advance it"
             )
-        stepped = records.copy()
-        stepped["t"] = step_of(records["t"], self.dt_ms)
         self._waiting[modality].append(stepped)
         self._n_waiting[modality] += len(stepped)
         self.n_events[modality] += len(stepped)
@@ -100,8 +100,10 @@ class Front:
 
     def n_complete(self) -> int:
         """Steps from the stream's start on that every clock has passed."""
-        times = np.array([self.watermark_us[self.slowest]])
-        return int(step_of(times, self.dt_ms)[0])
+        slowest_us = min(self.watermark_us.values())
+        if self._step_us.is_integer():
+            return slowest_us // int(self._step_us)
+        return int(np.floor(slowest_us / self._step_us))
 
     def n_begun(self) -> int:
         """Steps from the start on that any clock has reached; the last event's is among them."""
@@ -148,21 +150,19 @@ class Front:
         self._n_waiting[modality] = len(rest)
         return waiting[:n]
 
-    def _checked(self, modality: str, events: EventStream | StructuredArray) -> StructuredArray:
-        """Records of a stream, or of an array once it is seen to be one of this sensor."""
-        size = self.sizes[modality]
+    def _records(self, modality: str, events: EventStream | StructuredArray) -> StructuredArray:
+        """Records of a stream of this sensor, or an array that holds some."""
         if isinstance(events, EventStream):
-            if events.sensor_size != size:
+            if events.sensor_size != self.sizes[modality]:
                 raise EventError(
-                    f"sensor_size of {modality!r} must be {size}, got {events.sensor_size}"
+                    f"sensor_size of {modality!r} must be {self.sizes[modality]}, got "
+                    f"{events.sensor_size}"
                 )
             return events.events
-        if not isinstance(events, np.ndarray) or events.dtype != EVENT_DTYPE:
+        if not isinstance(events, np.ndarray) or events.dtype != EVENT_DTYPE or events.ndim != 1:
             found = getattr(events, "dtype", type(events).__name__)
-            raise ValueError(f"events must be an EventStream or {EVENT_DTYPE}, got {found}")
-        last_us = int(events["t"][-1]) if len(events) else 0
-        # A view: the stream makes what it holds read-only.
-        return EventStream(events[:], size, max(last_us + 1, 0), modality).events
+            raise ValueError(f"events must be an EventStream or 1-d {EVENT_DTYPE}, got {found}")
+        return events
 
     def _check_known(self, modality: str) -> None:
         if modality not in self.sizes:
