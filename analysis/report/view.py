@@ -17,6 +17,7 @@ from analysis.report.raster_svg import raster_figure
 from analysis.report.runs import flatten
 from analysis.report.stress_curves import stress_curves
 from analysis.report.waterfall import waterfalls
+from analysis.stream_tables import read_stream, stream_tables
 from analysis.stress_tables import read_stress, stress_tables
 from analysis.system_tables import alternatives_table, fronts_table, host_table, missing_table
 from analysis.tables import (
@@ -86,6 +87,9 @@ def tables_of(run: RunRecord) -> dict[str, Table]:
     stress = read_stress(run.path)
     stressed = [] if stress is None else stress_tables(stress)
     tables |= latency | {f"stress_{i}": table for i, table in enumerate(stressed, start=1)}
+    stream = read_stream(run.path)
+    streamed = [] if stream is None else stream_tables(stream)
+    tables |= {f"stream_{i}": table for i, table in enumerate(streamed, start=1)}
     return {name: table for name, table in tables.items() if table.rows}
 
 
@@ -117,6 +121,7 @@ def view_of(run: RunRecord, label: str, detail: Detail) -> dict[str, Any]:
         "ratio_curves": ratio_curves(run),
         "tornadoes": tornadoes(run),
         "stress": stress,
+        "stream": read_stream(run.path),
         "stress_curves": [] if stress is None else stress_curves(stress),
         "figures": {name: f for name, caption in figures if (f := _figure(run, name, caption))},
         "assumptions": assumptions(result),

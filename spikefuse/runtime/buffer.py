@@ -208,7 +208,9 @@ class JitterBuffer:
 
     def flush(self) -> list[Chunk]:
         """Hand on everything: the stream has ended."""
-        return self._release(1 + max(held.newest_us for held in self._held.values()))
+        held = self._held.values()
+        last = [1 + int(one.events["t"][-1]) for one in held if len(one)]
+        return self._release(max([one.newest_us for one in held] + last))
 
     def _of(self, modality: str) -> Held:
         if modality not in self._held:

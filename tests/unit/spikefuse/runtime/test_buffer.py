@@ -207,6 +207,16 @@ def test_order_is_that_of_a_stable_sort(times, near):
     assert np.array_equal(order_of(times), np.argsort(times, kind="stable"))
 
 
+def test_a_flush_ends_with_the_clock_or_the_last_event():
+    buffer = JitterBuffer(SIZES)
+    buffer.push("vision", events([5, 6]))
+    both(buffer, 1000)
+    assert {c.now_us for c in buffer.flush()} == {1000}
+    buffer.push("vision", events([1000]))
+    assert {c.now_us for c in buffer.flush()} == {1001}
+    assert buffer.flush() == []
+
+
 def test_a_chunk_as_a_stream_ends_at_the_watermark():
     buffer = JitterBuffer(SIZES)
     buffer.push("vision", events([5, 6]))

@@ -1,0 +1,248 @@
+"""``spikefuse stream``: a trained run on streams, live or recorded."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+from spikefuse.errors import ConfigError
+
+if TYPE_CHECKING:
+    from sensors.live.sinks import Sink
+    from spikefuse.models import FusionSNN
+    from spikefuse.runtime.policies import Gate
+
+_SOURCE = "Events, sound or film: a file, a folder of pictures, udp:PORT, or mic."
+
+
+def stream(
+    run: Annotated[Path, typer.Argument(help="A run directory.")],
+    vision: Annotated[str | None, typer.Option("--vision", help=_SOURCE)] = None,
+    audio: Annotated[str | None, typer.Option("--audio", help=_SOURCE)] = None,
+    more: Annotated[
+        list[str] | None, typer.Option("--source", help="MODALITY=SOURCE. Repeatable.")
+    ] = None,
+    model: Annotated[str, typer.Option("--model", help="A spiking model of the run.")] = "snn",
+    seed: Annotated[int | None, typer.Option("--seed", help="Of the run; the first one.")] = None,
+    engine: Annotated[str, typer.Option("--engine", help="stepped or event.")] = "stepped",
+    speed: Annotated[
+        str, typer.Option("--speed", help="Of recordings: 1 is as recorded, max is at once.")
+    ] = "max",
+    for_s: Annotated[float | None, typer.Option("--for", help="End after so many seconds.")] = None,
+    latency_ms: Annotated[
+        float, typer.Option("--latency", help="Budget of the jitter buffer, ms.")
+    ] = 10.0,
+    silent_ms: Annotated[
+        float, typer.Option("--silent", help="A sensor is absent after this lag, ms.")
+    ] = 500.0,
+    every_ms: Annotated[
+        float | None, typer.Option("--every", help="Time between decisions, ms; every step.")
+    ] = None,
+    trial_ms: Annotated[
+        float | None,
+        typer.Option("--trial", help="Start from rest every so many ms; 0 never; as trained."),
+    ] = None,
+    theta: Annotated[
+        float | None,
+        typer.Option("--exit", help="Leave a trial at this confidence; -1: the run's own."),
+    ] = None,
+    wake: Annotated[
+        int | None,
+        typer.Option("--wake", help="Audio sleeps until vision has N events in 20 ms."),
+    ] = None,
+    duty: Annotated[
+        str | None, typer.Option("--duty", help="ON/PERIOD in ms: on in turns.")
+    ] = None,
+    align: Annotated[
+        bool, typer.Option("--align", help="Find the second sensor's clock and follow it.")
+    ] = False,
+    ear: Annotated[
+        str, typer.Option("--ear", help="Of sound files: the run's cochlea, or streaming.")
+    ] = "run",
+    packets: Annotated[
+        str, typer.Option("--packets", help="Format of UDP events; see the page on sources.")
+    ] = "t64_x16_y16_on8",
+    fps: Annotated[float, typer.Option("--fps", help="Of films that hold no times.")] = 30.0,
+    lines: Annotated[
+        str | None, typer.Option("--lines", help="Decisions as JSON lines: a file, or -.")
+    ] = None,
+    udp: Annotated[
+        str | None, typer.Option("--udp", help="Decisions as JSON datagrams to [HOST:]PORT.")
+    ] = None,
+    json_path: Annotated[
+        Path | None, typer.Option("--json", help="Also write the figures here.")
+    ] = None,
+) -> None:
+    """Run a trained model on streams as they come; writes stream.json and the report."""
+    from experiments.run import load_run_config
+
+    config = load_run_config(run)
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ.setdefault(name, str(config.train.threads))
+    from experiments.files import write_json
+    from experiments.streaming.opening import open_model, open_source, speed_of
+    from experiments.streaming.result import FILE, describe_stream
+    from experiments.streaming.session import Session
+    from experiments.streaming.show import LiveTable, print_stream
+    from sensors.live.files import StreamSource
+    from sensors.live.source import Pace, in_turn
+    from spikefuse.runtime import StreamRunner
+    from spikefuse.runtime.buffer import BufferParams, JitterBuffer
+    from spikefuse.runtime.clocks import ClockEstimator
+    from spikefuse.runtime.outcomes import Outcomes
+
+    pace = Pace(speed_of(speed))
+    if engine not in ("stepped", "event"):
+        raise ConfigError(f"--engine must be stepped or event, got {engine!r}")
+    net, result = open_model(run, config, model, config.seeds[0] if seed is None else seed)
+    words = _sources(net, vision, audio, more or [])
+    sizes = {part.name: part.sensor_size for part in net.spec.modalities}
+    outcomes = Outcomes()
+    opened = [
+        open_source(where, name, sizes[name], config, outcomes, ear=ear, packets=packets, fps=fps)
+        for name, where in words.items()
+    ]
+    live = any(source.live for source in opened)
+    ends = [s.stream.duration_us for s in opened if isinstance(s, StreamSource)]
+    trial = _trial_ms(trial_ms, config.data.duration_ms, max(ends, default=0), live)
+    leave, temperature = _exit(theta, result["models"][model])
+    policy, gate = _policies(trial, leave, temperature, wake, duty, list(sizes))
+    params = BufferParams(
+        latency_ms=latency_ms,
+        silent_ms=silent_ms,
+        overflow="drop" if live else "wait",
+        # A recording may hold equal events, and the batch path keeps them.
+        repeated="drop" if live else "keep",
+        jump_ms=2000.0 if live else math.inf,
+    )
+    sinks = _sinks(lines, udp)
+    console = Console(stderr=lines == "-")
+    runner = StreamRunner(net, engine, every_ms=every_ms, count=engine == "stepped", policy=policy)
+    session = Session(
+        runner,
+        JitterBuffer(sizes, params, outcomes),
+        result["data"]["classes"],
+        sinks,
+        gate,
+        ClockEstimator() if align else None,
+        temperature,
+    )
+    started = time.monotonic()
+    with LiveTable(console, config) as table:
+        try:
+            session.run(in_turn(opened, pace, math.inf if for_s is None else for_s), table.update)
+        except KeyboardInterrupt:
+            console.print("interrupted: what was heard so far is written", highlight=False)
+        session.finish(_padded_us(config.data.duration_ms, ends, live))
+    for sink in sinks:
+        sink.close()
+    found = describe_stream(session, config, time.monotonic() - started)
+    found |= {"model": model, "engine": engine, "sources": words, "speed": speed}
+    print_stream(found, console)
+    write_json(run / FILE, found)
+    from analysis.report import write_report
+
+    console.print(
+        f"{run / FILE}  report: {write_report([run], None)}", highlight=False, soft_wrap=True
+    )
+    if json_path is not None:
+        from experiments.files import write_text
+
+        write_text(json_path, json.dumps(found, indent=2, allow_nan=False) + "\n")
+
+
+def _sources(
+    net: FusionSNN, vision: str | None, audio: str | None, more: list[str]
+) -> dict[str, str]:
+    """The word of each modality that has one."""
+    words = {"vision": vision, "audio": audio}
+    for text in more:
+        name, found, where = text.partition("=")
+        if not found:
+            raise ConfigError(f"--source must be MODALITY=SOURCE, got {text!r}")
+        words[name] = where
+    given = {name: where for name, where in words.items() if where is not None}
+    for name in given:
+        if name not in net.modalities:
+            raise ConfigError(f"sources must be of {list(net.modalities)}, got {name!r}")
+    if not given:
+        raise ConfigError("--vision or --audio must be given, got neither")
+    return given
+
+
+def _trial_ms(given: float | None, trained: float, end_us: int, live: bool) -> float:
+    """Length of a trial; 0 without any: a recording that is one trial needs none."""
+    if given is not None:
+        return given
+    return trained if live or end_us > trained * 1e3 else 0.0
+
+
+def _exit(theta: float | None, model: dict[str, Any]) -> tuple[float | None, float]:
+    """Threshold, the one given or the one that the run chose on validation, and temperature."""
+    found = model.get("exit")
+    temperature = float(found["temperature_by_seed"][0]) if found else 1.0
+    if theta is not None and theta < 0:
+        if not found:
+            raise ConfigError("--exit must be a confidence: the run has chosen none")
+        theta = float(found["chosen"]["theta_by_seed"][0])
+    return theta, temperature
+
+
+def _policies(
+    trial_ms: float,
+    theta: float | None,
+    temperature: float,
+    wake: int | None,
+    duty: str | None,
+    modalities: list[str],
+) -> tuple[Any, Gate | None]:
+    """A policy for the runner and a gate before it."""
+    from spikefuse.runtime.policies import ConfidenceExit, DutyCycle, WakeUp
+
+    if sum(given is not None for given in (theta, wake, duty)) > 1:
+        raise ConfigError("--exit, --wake and --duty must not stand together, got more than one")
+    if theta is not None and not trial_ms:
+        raise ConfigError("--exit must have trials: give --trial")
+    policy = None
+    if trial_ms:
+        policy = ConfidenceExit(trial_ms, 1.0 if theta is None else theta, temperature)
+    if theta is not None:
+        return policy, policy
+    if wake is not None:
+        if not {"vision", "audio"} <= set(modalities):
+            raise ConfigError(f"--wake must have vision and audio, got {modalities}")
+        return policy, WakeUp("vision", "audio", wake)
+    if duty is not None:
+        on, _, period = duty.partition("/")
+        try:
+            return policy, DutyCycle(float(on), float(period))
+        except ValueError as error:
+            raise ConfigError(f"--duty must be ON/PERIOD in ms, got {duty!r}: {error}") from error
+    return policy, None
+
+
+def _padded_us(duration_ms: float, ends: list[int], live: bool) -> int | None:
+    """One trial's recordings are followed by silence to the trial's end, as in training."""
+    longest = max(ends, default=0)
+    return None if live or longest > duration_ms * 1e3 else round(duration_ms * 1e3)
+
+
+def _sinks(lines: str | None, udp: str | None) -> list[Sink]:
+    from sensors.live.sinks import JsonLines, UdpJson
+
+    found: list[Sink] = []
+    if lines is not None:
+        found.append(JsonLines(lines))
+    if udp is not None:
+        try:
+            found.append(UdpJson(udp))
+        except ValueError as error:
+            raise ConfigError(f"--udp: {error}") from error
+    return found

@@ -1,0 +1,1 @@
+"""A trained run on streams: sources, buffer, runner, sinks, and what they did."""

@@ -1,0 +1,210 @@
+"""From sources to decisions: one loop, counted and timed."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from sensors.live.sinks import Sink
+from spikefuse._types import FloatArray
+from spikefuse.cost.exits import confidence
+from spikefuse.events import EventStream
+from spikefuse.runtime import Decision, StreamRunner
+from spikefuse.runtime.buffer import Chunk, JitterBuffer
+from spikefuse.runtime.clocks import ClockEstimate, ClockEstimator
+from spikefuse.runtime.policies import Gate
+
+_KEPT = 100_000  # latencies of which percentiles are taken, the newest
+_CORRECT_EVERY_S = 1.0
+OnUpdate = Callable[["Session"], None]
+
+
+@dataclass
+class Tally:
+    """What has gone through so far.
+
+    Parameters
+    ----------
+    host_ms : deque of float
+        Of each decision: from the arrival of the chunk that completed it until it was there.
+    behind_ms : deque of float
+        How far the foremost clock was past the decision's time: buffer, step and other sensors.
+    """
+
+    n_events: dict[str, int] = field(default_factory=dict)
+    n_admitted: dict[str, int] = field(default_factory=dict)
+    n_decisions: int = 0
+    host_ms: deque[float] = field(default_factory=lambda: deque(maxlen=_KEPT))
+    behind_ms: deque[float] = field(default_factory=lambda: deque(maxlen=_KEPT))
+
+
+class Session:
+    """Sources through the jitter buffer into the runner, decisions into sinks.
+
+    Parameters
+    ----------
+    runner : StreamRunner
+    buffer : JitterBuffer
+        Of the runner's modalities.
+    classes : sequence of str
+        Names of the labels.
+    sinks : sequence of Sink
+    gate : Gate, optional
+        Between buffer and runner.
+    clocks : ClockEstimator, optional
+        Watches the second modality against the first; once it is locked, the second one's times
+        are put on the first one's clock.
+    temperature : float
+        Of the probabilities that go to the sinks.
+    """
+
+    def __init__(
+        self,
+        runner: StreamRunner,
+        buffer: JitterBuffer,
+        classes: Sequence[str],
+        sinks: Sequence[Sink] = (),
+        gate: Gate | None = None,
+        clocks: ClockEstimator | None = None,
+        temperature: float = 1.0,
+    ) -> None:
+        self.runner, self.buffer, self.classes = runner, buffer, tuple(classes)
+        self.gate, self.clocks, self.temperature = gate, clocks, temperature
+        self.tally = Tally()
+        self.last: Decision | None = None
+        self.estimate: ClockEstimate | None = None
+        self.began_s = time.monotonic()
+        self._sinks = sinks
+        self._arrived_s = 0.0
+        self._estimated_s = -1.0
+        # A gate acts between decisions, so chunks are cut where a step ends.
+        self._cut_us = round(runner.model.spec.dt_ms * 1e3)
+
+    def run(self, chunks: Iterable[Chunk], on_update: OnUpdate | None = None) -> None:
+        """Take every chunk; `finish` is the caller's."""
+        for chunk in chunks:
+            self._arrived_s = time.monotonic()
+            self._take(chunk)
+            if on_update is not None:
+                on_update(self)
+
+    def finish(self, until_us: int | None = None) -> None:
+        """The sources have ended: what is held goes through, up to a time if given."""
+        self._arrived_s = time.monotonic()
+        self._hand_on(self.buffer.flush())
+        end = max(self.runner.clocks_us.values()) if until_us is None else until_us
+        self._tell(self.runner.finish(end))
+
+    def probabilities(self, decision: Decision) -> FloatArray:
+        """Of the classes, calibrated."""
+        scaled = (decision.evidence - decision.evidence.max()) / self.temperature
+        p = np.exp(scaled)
+        return np.asarray(p / p.sum())
+
+    def describe(self, decision: Decision) -> dict[str, Any]:
+        """A decision as sinks get it."""
+        sure = float(confidence(decision.evidence[None, None], self.temperature)[0, 0])
+        return {
+            "time_us": decision.time_us,
+            "step": decision.step,
+            "label": decision.label,
+            "class": self.classes[decision.label],
+            "confidence": sure,
+            "host_ms": self.tally.host_ms[-1],
+            "absent": sorted(self.buffer.absent),
+        }
+
+    def _take(self, chunk: Chunk) -> None:
+        name, events = chunk.modality, chunk.events
+        self.tally.n_events[name] = self.tally.n_events.get(name, 0) + len(events)
+        events, now_us = self._on_one_clock(name, events, chunk.now_us)
+        while len(events):
+            n = self.buffer.push(name, events)
+            events = events[n:]
+            if len(events):
+                self._hand_on(self.buffer.pop())
+        self.buffer.advance(name, now_us)
+        self._hand_on(self.buffer.pop())
+
+    def _on_one_clock(self, name: str, events: Any, now_us: int) -> tuple[Any, int]:
+        """The second sensor's events on the first one's clock, as far as it is known."""
+        if self.clocks is None:
+            return events, now_us
+        first, second = self.runner.model.modalities[:2]
+        if name not in (first, second):
+            return events, now_us
+        sensor = "reference" if name == first else "other"
+        times = events["t"].astype(np.int64)
+        width, height, _ = self.buffer.sizes[name]
+        at = (events["p"].astype(np.int64) * height + events["y"]) * width + events["x"]
+        self.clocks.push(sensor, times, now_us, np.maximum(at, 0))
+        if time.monotonic() - self._estimated_s > _CORRECT_EVERY_S:
+            self._estimated_s = time.monotonic()
+            self.estimate = self.clocks.estimate()
+        if name == second and self.estimate is not None and self.estimate.locked:
+            events = events.copy()
+            events["t"] = self.estimate.to_reference(times)
+            now_us = int(self.estimate.to_reference(np.array([now_us]))[0])
+        return events, now_us
+
+    def _hand_on(self, chunks: Sequence[Chunk]) -> None:
+        """Chunks of one watermark through the gate into the runner."""
+        if not chunks:
+            return
+        end_us = chunks[0].now_us
+        if self.gate is None:
+            for chunk in chunks:
+                self._feed(chunk.modality, chunk.events, end_us)
+            return
+        start = min(self.runner.clocks_us.values())
+        cuts = range((start // self._cut_us + 1) * self._cut_us, end_us, self._cut_us)
+        for until_us in (*cuts, end_us):
+            for chunk in chunks:
+                times = chunk.events["t"]
+                low, high = np.searchsorted(times, [start, until_us])
+                part = self.gate.admit(chunk.modality, chunk.events[low:high], until_us)
+                self._feed(chunk.modality, part, until_us)
+            start = until_us
+
+    def _feed(self, name: str, events: Any, until_us: int) -> None:
+        self.tally.n_admitted[name] = self.tally.n_admitted.get(name, 0) + len(events)
+        stream = EventStream.trusted(events, self.buffer.sizes[name], until_us, name)
+        self._tell(self.runner.push(name, stream, until_us))
+
+    def _tell(self, decisions: Sequence[Decision]) -> None:
+        foremost = max(self.buffer.clock_us(name) for name in self.buffer.sizes)
+        for decision in decisions:
+            self.tally.n_decisions += 1
+            self.tally.host_ms.append((time.monotonic() - self._arrived_s) * 1e3)
+            self.tally.behind_ms.append(max(foremost - decision.time_us, 0) / 1e3)
+            self.last = decision
+            record = self.describe(decision) if self._sinks else {}
+            for sink in self._sinks:
+                sink.write(record)
+
+
+def percentiles(values: Iterable[float]) -> dict[str, float] | None:
+    """Median, 95th and 99th percentile and maximum; None of nothing."""
+    found = np.fromiter(values, np.float64)
+    if not len(found):
+        return None
+    p50, p95, p99 = np.percentile(found, [50, 95, 99])
+    return {
+        "p50_ms": float(p50),
+        "p95_ms": float(p95),
+        "p99_ms": float(p99),
+        "max_ms": float(found.max()),
+    }
+
+
+def rates_hz(session: Session) -> Mapping[str, float]:
+    """Events a second of stream time."""
+    return {
+        name: session.tally.n_events.get(name, 0) / max(session.buffer.clock_us(name) * 1e-6, 1e-9)
+        for name in session.buffer.sizes
+    }

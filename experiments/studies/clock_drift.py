@@ -1,0 +1,155 @@
+"""Planted clocks on streams of S1: how often are offset and drift found?
+
+``python -m experiments.studies.clock_drift --json ROWS --document docs/streaming_sources.md``
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+
+from sensors.scenes.onset import IN_SYNC, OnsetScene
+from spikefuse._types import Int64Array
+from spikefuse.pages import markdown_table, write_tables
+from spikefuse.runtime.clocks import ClockEstimator
+
+SECONDS = 60
+OFFSET_MS, DRIFT_PPM = 300.0, 200.0  # largest planted ones
+WITHIN_MS, WITHIN_PPM = 1.0, 20.0
+STREAMS = ("bare, in sync", "bare, as drawn", "sensors, in sync", "sensors, as drawn")
+Trains = dict[str, tuple[Int64Array, Int64Array]]
+
+
+def s1_stream(kind: str, seed: int, seconds: int = SECONDS) -> Trains:
+    """Samples of S1 one after another: times in microseconds and addresses of each modality.
+
+    Parameters
+    ----------
+    kind : str
+        One of `STREAMS`: bare trains or events of retina and cochlea; only samples whose bounce
+        and click are in sync, or as the scene draws them, half of them apart by 4 to 128 ms.
+    seed : int
+    seconds : int
+    """
+    scene = OnsetScene()
+    level, _, drawn = kind.partition(", ")
+    parts: dict[str, list[tuple[Int64Array, Int64Array]]] = {"vision": [], "audio": []}
+    start_us, index = 0, 0
+    while start_us < seconds * 1_000_000:
+        sample = scene.draw(seed, index)
+        index += 1
+        if drawn == "in sync" and sample.label != IN_SYNC:
+            continue
+        seen = scene.render(sample) if level == "sensors" else sample.stream
+        for name, found in parts.items():
+            found.append((seen[name].events["t"] + start_us, seen[name].addresses()))
+        start_us += scene.duration_ms * 1000
+    trains: Trains = {}
+    for name, found in parts.items():
+        times = np.concatenate([t for t, _ in found])
+        order = np.argsort(times, kind="stable")
+        trains[name] = times[order], np.concatenate([a for _, a in found])[order]
+    return trains
+
+
+def one_stream(kind: str, seed: int, seconds: int = SECONDS) -> dict[str, Any]:
+    """Plant an offset and a drift, feed the estimator second by second, and compare."""
+    trains = s1_stream(kind, seed, seconds)
+    rng = np.random.default_rng([seed, 1])
+    offset_ms, drift_ppm = rng.uniform(-OFFSET_MS, OFFSET_MS), rng.uniform(-DRIFT_PPM, DRIFT_PPM)
+    heard, at = trains["audio"]
+    shifted = np.rint(offset_ms * 1e3 + heard * (1 + drift_ppm * 1e-6)).astype(np.int64)
+    estimator = ClockEstimator()
+    for start in range(0, seconds * 1_000_000, 1_000_000):
+        end = start + 1_000_000
+        for name, times, addresses in (
+            ("reference", *trains["vision"]),
+            ("other", shifted, at),
+        ):
+            low, high = np.searchsorted(times, [max(start, 0), end])
+            estimator.push(name, times[low:high], end, addresses[low:high])
+    found = estimator.estimate()
+    row: dict[str, Any] = {"kind": kind, "seed": seed, "seconds": seconds, "locked": False}
+    if found is None:
+        return row
+    end_ms = seconds * 1e3
+    true = {t: offset_ms + drift_ppm * 1e-6 * t for t in (found.at_ms, end_ms)}
+    return row | {
+        "locked": found.locked,
+        "lag_error_ms": found.lag_ms(found.at_ms) - true[found.at_ms],
+        "end_error_ms": found.lag_ms(end_ms) - true[end_ms],
+        "drift_error_ppm": found.drift_ppm - drift_ppm,
+        "lag_se_ms": found.lag_se_ms,
+        "drift_se_ppm": found.drift_se_ppm,
+    }
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """A row for each kind of stream: errors and how often the limits are exceeded."""
+    cells = []
+    for kind in STREAMS:
+        found = [row for row in rows if row["kind"] == kind]
+        if not found:
+            continue
+        locked = [row for row in found if row["locked"]]
+        lag, end, drift, error = (
+            np.array([row[key] for row in locked])
+            for key in ("lag_error_ms", "end_error_ms", "drift_error_ppm", "drift_se_ppm")
+        )
+        # What the sensors take to answer is a constant part of the lag, which no clock explains.
+        delay = float(np.mean(lag)) if kind.startswith("sensors") else 0.0
+        n = len(found)
+        late = np.abs(end - delay) > WITHIN_MS
+        cells.append(
+            [
+                kind,
+                f"{len(locked)} of {n}",
+                f"{delay:.2f}",
+                f"{np.std(lag):.2f}",
+                f"{np.std(drift):.1f} ({np.median(error):.1f})",
+                f"{int(late.sum())} of {n}",
+                f"{int((np.abs(drift) > WITHIN_PPM).sum())} of {n}",
+            ]
+        )
+    header = [
+        "stream",
+        "locked",
+        "sensors' delay, ms",
+        "sd of the lag amid the stream, ms",
+        "sd of the drift, ppm (its stated error)",
+        f"lag at the end off by more than {WITHIN_MS:g} ms",
+        f"drift off by more than {WITHIN_PPM:g} ppm",
+    ]
+    return markdown_table(header, cells)
+
+
+def main(
+    json_path: Annotated[Path, typer.Option("--json", help="Rows, one a line; those there stay.")],
+    document: Annotated[Path | None, typer.Option("--document")] = None,
+    seeds: Annotated[int, typer.Option("--seeds", min=1)] = 40,
+    rendered_seeds: Annotated[int, typer.Option("--rendered-seeds", min=0)] = 16,
+    seconds: Annotated[int, typer.Option("--seconds", min=20)] = SECONDS,
+) -> None:
+    """Run what is missing, then write the table."""
+    lines = json_path.read_text().splitlines() if json_path.is_file() else []
+    rows: list[dict[str, Any]] = [json.loads(line) for line in lines]
+    there = {(row["kind"], row["seed"], row["seconds"]) for row in rows}
+    for kind in STREAMS:
+        for seed in range(seeds if kind.startswith("bare") else rendered_seeds):
+            if (kind, seed, seconds) in there:
+                continue
+            rows.append(one_stream(kind, seed, seconds))
+            with json_path.open("a") as file:
+                file.write(json.dumps(rows[-1]) + "\n")
+    text = table([row for row in rows if row["seconds"] == seconds])
+    print(text)
+    if document is not None:
+        write_tables(document, {"clocks": text})
+
+
+if __name__ == "__main__":
+    typer.run(main)
