@@ -51,9 +51,12 @@ def draw_delays(
         Nothing is drawn of a run without learned delays.
     folder : Path
     true_ms : mapping of pair to float, optional
-        A lag that is known, as in a timed scene: drawn as a line.
+        A lag that is known, drawn as a line; by default that of S1's order task, where a run has
+        one.
     """
     found = timings_of(data) if isinstance(data, RunRecord) else dict(data)
+    if true_ms is None and isinstance(data, RunRecord):
+        true_ms = _planted_lag(data.config)
     if not found:
         return []
     from matplotlib.figure import Figure
@@ -106,6 +109,16 @@ def timings_of(run: RunRecord) -> dict[str, LearnedTiming]:
             options.get("window", "gaussian"),
         )
     return found
+
+
+def _planted_lag(config: Mapping[str, Any]) -> dict[str, float]:
+    """The one offset of S1's order task: either modality may be the first."""
+    scene = config.get("data", {})
+    chosen = scene.get("scene", {})
+    offsets = chosen.get("params", {}).get("offsets_ms", [])
+    if scene.get("source") != "scene" or chosen.get("name") != "s1_order" or len(offsets) != 1:
+        return {}
+    return dict.fromkeys(("vision>audio", "audio>vision"), float(offsets[0]))
 
 
 def _delays(axis: Any, timing: LearnedTiming, known: float | None) -> None:

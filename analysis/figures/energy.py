@@ -16,11 +16,14 @@ from analysis.figures.style import (
     VERMILION,
     YELLOW,
     house_style,
+    keep_row,
     new_figure,
     save_figure,
 )
 from analysis.naming import energy_unit, format_pj, model_name
 from analysis.records import RunRecord
+
+Breakdown = Mapping[str, Mapping[str, Mapping[str, float]]]  # profile, model, part: pJ
 
 _LIGHT_GREY = "#BBBBBB"
 PART_COLORS = {
@@ -46,43 +49,67 @@ TOTALS = {
 }
 
 
-def draw_energy(run: RunRecord, folder: Path) -> list[Path]:
-    """Modelled dynamic energy by part of the model, one panel per profile, one bar per model."""
-    return _draw_stacked(
-        run, folder, "energy", "part", lambda b: energy_by_part(b["by_path"]), PART_COLORS
-    )
+def draw_energy(data: RunRecord | Breakdown, folder: Path) -> list[Path]:
+    """Modelled dynamic energy by part of the model, one panel per profile, one bar per model.
+
+    Parameters
+    ----------
+    data : RunRecord, or mapping of profile to model to part to energy in pJ
+        A model without parts has no price.
+    folder : Path
+    """
+    if isinstance(data, RunRecord):
+        data = _breakdown(data, lambda b: energy_by_part(b["by_path"]))
+    return _draw_stacked(data, folder, "energy", "part", PART_COLORS)
 
 
-def draw_energy_actions(run: RunRecord, folder: Path) -> list[Path]:
-    """Modelled dynamic energy by action, digital front ends included."""
-    return _draw_stacked(
-        run, folder, "energy_actions", "action", lambda b: b["by_action"], ACTION_COLORS
-    )
+def draw_energy_actions(data: RunRecord | Breakdown, folder: Path) -> list[Path]:
+    """Modelled dynamic energy by action, digital front ends included.
+
+    Parameters
+    ----------
+    data : RunRecord, or mapping of profile to model to action to energy in pJ
+    folder : Path
+    """
+    if isinstance(data, RunRecord):
+        data = _breakdown(data, lambda b: b["by_action"])
+    return _draw_stacked(data, folder, "energy_actions", "action", ACTION_COLORS)
 
 
-def draw_energy_totals(run: RunRecord, folder: Path) -> list[Path]:
-    """The three totals on one logarithmic axis: what each step of honesty adds."""
-    models = run.result["models"]
-    profiles = _profiles(run)
+def draw_energy_totals(data: RunRecord | Breakdown, folder: Path) -> list[Path]:
+    """The three totals on one logarithmic axis: what each step of honesty adds.
+
+    Parameters
+    ----------
+    data : RunRecord, or mapping of profile to model to total to energy in pJ
+        Totals are ``dynamic_pj``, ``with_static_pj`` and ``with_sensors_pj``, each where known.
+    folder : Path
+    """
+    if isinstance(data, RunRecord):
+        models = data.result["models"]
+        data = {
+            profile: {
+                name: {
+                    total: value
+                    for total in TOTALS
+                    if (value := model["energy"][profile][total]) is not None
+                }
+                for name, model in models.items()
+            }
+            for profile in _profiles(data)
+        }
+    n_models = max(map(len, data.values()), default=0)
     rows: dict[str, list[Any]] = {"profile": [], "model": [], "total": [], "energy_pj": []}
     with house_style():
-        figure, axes = new_figure(
-            len(profiles),
-            7.0,
-            0.9 + len(profiles) * (0.65 + 0.24 * len(models)),
-            sharex=True,
-        )
-        for axis, profile in zip(axes[:, 0], profiles, strict=True):
-            for position, (name, model) in enumerate(models.items()):
-                drawn = False
-                for key, (label, marker, color) in TOTALS.items():
-                    value = model["energy"][profile][key]
-                    if value is None:
-                        continue
-                    drawn = True
+        height = 0.9 + len(data) * (0.65 + 0.24 * n_models)
+        figure, axes = new_figure(len(data), 7.0, height, sharex=True)
+        for axis, (profile, models) in zip(axes[:, 0], data.items(), strict=True):
+            for position, (name, totals) in enumerate(models.items()):
+                for key, value in totals.items():
+                    label, marker, color = TOTALS[key]
                     axis.plot(value, position, marker, color=color, label=label, markersize=6)
-                    _append(rows, profile, name, key, value)
-                if not drawn:
+                    keep_row(rows, profile, name, key, value)
+                if not totals:
                     _say_no_price(axis, position)
             _name_models(axis, models)
             axis.set_xscale("log")
@@ -114,28 +141,32 @@ def energy_by_part(by_path: Mapping[str, float]) -> dict[str, float]:
     return parts
 
 
-def _draw_stacked(
-    run: RunRecord,
-    folder: Path,
-    name: str,
-    column: str,
-    split: Callable[[Mapping[str, Any]], Mapping[str, float]],
-    colors: Mapping[str, str],
-) -> list[Path]:
-    """Stacked bars of ``split(breakdown)``; a model that a profile cannot price gets words."""
+def _breakdown(
+    run: RunRecord, split: Callable[[Mapping[str, Any]], Mapping[str, float]]
+) -> Breakdown:
+    """``split`` of every breakdown of a run; nothing of a model that a profile cannot price."""
     models = run.result["models"]
-    profiles = _profiles(run)
+    return {
+        profile: {
+            model: split(entry["energy"][profile]["breakdown"])
+            if entry["energy"][profile]["dynamic_pj"] is not None
+            else {}
+            for model, entry in models.items()
+        }
+        for profile in _profiles(run)
+    }
+
+
+def _draw_stacked(
+    data: Breakdown, folder: Path, name: str, column: str, colors: Mapping[str, str]
+) -> list[Path]:
+    """Stacked bars; a model that a profile cannot price gets words."""
     rows: dict[str, list[Any]] = {"profile": [], "model": [], column: [], "energy_pj": []}
+    n_models = max(map(len, data.values()), default=0)
     with house_style():
-        height = 0.9 + len(profiles) * (0.95 + 0.24 * len(models))
-        figure, axes = new_figure(len(profiles), 7.0, height)
-        for axis, profile in zip(axes[:, 0], profiles, strict=True):
-            priced = {
-                model: split(entry["energy"][profile]["breakdown"])
-                if entry["energy"][profile]["dynamic_pj"] is not None
-                else {}
-                for model, entry in models.items()
-            }
+        height = 0.9 + len(data) * (0.95 + 0.24 * n_models)
+        figure, axes = new_figure(len(data), 7.0, height)
+        for axis, (profile, priced) in zip(axes[:, 0], data.items(), strict=True):
             unit, scale = energy_unit(max((sum(p.values()) for p in priced.values()), default=0.0))
             for position, (model, parts) in enumerate(priced.items()):
                 if not parts:
@@ -143,13 +174,13 @@ def _draw_stacked(
                     continue
                 left = 0.0
                 for part in sorted(parts, key=lambda part: _rank(part, colors)):
-                    _append(rows, profile, model, part, parts[part])
+                    keep_row(rows, profile, model, part, parts[part])
                     if parts[part]:  # a bar of no width would pin the axis at its edge
                         width = parts[part] / scale
                         axis.barh(position, width, left=left, color=colors.get(part, GREY))
                         left += width
                 axis.text(left, position, f" {format_pj(left * scale)}", va="center")
-            _name_models(axis, models)
+            _name_models(axis, priced)
             axis.margins(x=0.14)
             axis.set_title(profile, loc="left")
             axis.set_xlabel(f"dynamic energy per sample ({unit}, modelled)")
@@ -190,12 +221,6 @@ def _say_no_price(axis: Any, position: int) -> None:
         color=GREY,
         transform=axis.get_yaxis_transform(),
     )
-
-
-def _append(rows: dict[str, list[Any]], *cells: Any) -> None:
-    """One line of the figure's table."""
-    for column, cell in zip(rows.values(), cells, strict=True):
-        column.append(cell)
 
 
 def _rank(part: str, colors: Mapping[str, str]) -> tuple[int, str]:

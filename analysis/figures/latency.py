@@ -6,7 +6,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from analysis.figures.style import MODEL_COLORS, house_style, new_figure, save_figure
+from analysis.figures.style import (
+    MODEL_COLORS,
+    color_of,
+    house_style,
+    keep_row,
+    new_figure,
+    save_figure,
+)
 from analysis.naming import model_name
 from analysis.records import RunRecord
 
@@ -33,7 +40,7 @@ def draw_exits(run: RunRecord, folder: Path) -> list[Path]:
             color, curve = MODEL_COLORS.get(name), model["anytime"]
             axis.plot(curve["time_ms"], curve["accuracy"], color=color, alpha=0.35, linestyle="--")
             for ms, accuracy in zip(curve["time_ms"], curve["accuracy"], strict=True):
-                _append(rows, name, "fixed time", "", ms, accuracy)
+                keep_row(rows, name, "fixed time", "", ms, accuracy)
             found = model.get("exit")
             if found is None:
                 continue
@@ -47,7 +54,7 @@ def draw_exits(run: RunRecord, folder: Path) -> list[Path]:
             for theta, ms, accuracy in zip(
                 found["thetas"], found["mean_ms"], found["accuracy"], strict=True
             ):
-                _append(rows, name, "exit", theta, ms, accuracy)
+                keep_row(rows, name, "exit", theta, ms, accuracy)
             chosen = found["chosen"]
             axis.plot(
                 chosen["mean_ms"],
@@ -58,7 +65,7 @@ def draw_exits(run: RunRecord, folder: Path) -> list[Path]:
                 markeredgecolor="black",
                 linestyle="none",
             )
-            _append(rows, name, "chosen", "", chosen["mean_ms"], chosen["accuracy"])
+            keep_row(rows, name, "chosen", "", chosen["mean_ms"], chosen["accuracy"])
         axis.set_xlabel("time of the answer in the stimulus (ms; mean over samples for exits)")
         axis.set_ylabel("test accuracy")
         axis.set_ylim(0.0, 1.02)
@@ -69,29 +76,34 @@ def draw_exits(run: RunRecord, folder: Path) -> list[Path]:
         return save_figure(figure, folder, "exits", rows)
 
 
-def draw_latency_cdf(run: RunRecord, folder: Path) -> list[Path]:
-    """Share of samples whose answer is there, over the time from onset, a panel a profile."""
-    profiles = timed_profiles(run.result)
+def draw_latency_cdf(
+    data: RunRecord | Mapping[str, Mapping[str, Mapping[str, Any]]], folder: Path
+) -> list[Path]:
+    """Share of samples whose answer is there, over the time from onset, a panel a profile.
+
+    Parameters
+    ----------
+    data : RunRecord, or mapping of profile to model to mapping
+        Each with ``ms`` and ``share``, arrays of one length; profile ``host`` was measured.
+    folder : Path
+    """
+    curves = _cdfs(data) if isinstance(data, RunRecord) else data
     rows: dict[str, list[Any]] = {"profile": [], "model": [], "ms": [], "share": []}
     with house_style():
-        figure, axes = new_figure(len(profiles), 6.5, 0.9 + 2.3 * len(profiles), sharex=True)
+        figure, axes = new_figure(len(curves), 6.5, 0.9 + 2.3 * len(curves), sharex=True)
         named: dict[str, Any] = {}
-        for axis, profile in zip(axes[:, 0], profiles, strict=True):
-            for name, model in run.result["models"].items():
-                entry = _by_profile(model).get(profile, {})
-                cdf = entry.get("cdf")
-                if cdf is None:
-                    continue
+        for axis, (profile, by_model) in zip(axes[:, 0], curves.items(), strict=True):
+            for name, cdf in by_model.items():
                 (line,) = axis.step(
                     cdf["ms"],
                     cdf["share"],
                     where="post",
-                    color=MODEL_COLORS.get(name),
-                    linestyle="--" if model["kind"] == "dense" else "-",
+                    color=color_of(name),
+                    linestyle="--" if name == "dense" else "-",
                 )
                 named[model_name(name)] = line
                 for ms, share in zip(cdf["ms"], cdf["share"], strict=True):
-                    _append(rows, profile, name, ms, share)
+                    keep_row(rows, profile, name, ms, share)
             axis.set_title(
                 "this host (measured compute)" if profile == HOST else f"{profile} (modelled)",
                 loc="left",
@@ -108,6 +120,18 @@ def draw_latency_cdf(run: RunRecord, folder: Path) -> list[Path]:
             ncols=min(3, max(len(named), 1)),
         )
         return save_figure(figure, folder, "latency_cdf", rows)
+
+
+def _cdfs(run: RunRecord) -> dict[str, dict[str, Mapping[str, Any]]]:
+    """Curves of a run by profile and model."""
+    return {
+        profile: {
+            name: cdf
+            for name, model in run.result["models"].items()
+            if (cdf := _by_profile(model).get(profile, {}).get("cdf")) is not None
+        }
+        for profile in timed_profiles(run.result)
+    }
 
 
 def timed_profiles(result: Mapping[str, Any]) -> list[str]:
@@ -144,9 +168,3 @@ def _keys() -> list[Any]:
             label="threshold chosen on validation",
         ),
     ]
-
-
-def _append(rows: dict[str, list[Any]], *cells: Any) -> None:
-    """One line of the figure's table."""
-    for column, cell in zip(rows.values(), cells, strict=True):
-        column.append(cell)

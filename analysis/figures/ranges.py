@@ -16,14 +16,21 @@ _REUSE_STYLES = {"none": ":", "measured": "-.", "ideal": "--"}
 _BARS = 6
 
 
-def draw_break_even(run: RunRecord, folder: Path) -> list[Path]:
+def draw_break_even(data: RunRecord | Mapping[str, Any], folder: Path) -> list[Path]:
     """Energy of the spiking model over its activity, and the dense twin at each reuse.
 
     One panel per profile that prices both sides; nothing without one. The dot is what was counted.
+
+    Parameters
+    ----------
+    data : RunRecord, or mapping of profile to mapping of reuse to mapping
+        Each with ``break_even``: ``fixed_pj``, ``per_spike_pj``, ``measured`` and ``most_spikes``
+        of the spiking model, ``dense_pj``, and ``spikes`` where both need the same (or None).
+    folder : Path
     """
     lines = {
         profile: {reuse: e["break_even"] for reuse, e in entries.items() if e.get("break_even")}
-        for profile, entries in run.result.get("energy_ranges", {}).items()
+        for profile, entries in _ranges(data).items()
     }
     priced = {profile: found for profile, found in lines.items() if found}
     if not priced:
@@ -70,11 +77,19 @@ def draw_break_even(run: RunRecord, folder: Path) -> list[Path]:
         return save_figure(figure, folder, "break_even", rows)
 
 
-def draw_tornado(run: RunRecord, folder: Path) -> list[Path]:
-    """Dense / SNN with one constant at either end of its range, the largest swings."""
+def draw_tornado(data: RunRecord | Mapping[str, Any], folder: Path) -> list[Path]:
+    """Dense / SNN with one constant at either end of its range, the largest swings.
+
+    Parameters
+    ----------
+    data : RunRecord, or mapping of profile to mapping of reuse to mapping
+        Each with ``dynamic``: the ``nominal`` ratio and ``tornado``, a list of ``constant``,
+        ``low``, ``high`` and ``assumed``, the largest first.
+    folder : Path
+    """
     ranges = {
         f"{profile}, reuse {reuse}": entry["dynamic"]
-        for profile, entries in run.result.get("energy_ranges", {}).items()
+        for profile, entries in _ranges(data).items()
         for reuse, entry in entries.items()
         if "dynamic" in entry and reuse != "measured"
     }
@@ -111,6 +126,14 @@ def draw_tornado(run: RunRecord, folder: Path) -> list[Path]:
             fontsize="medium",
         )
         return save_figure(figure, folder, "tornado", rows)
+
+
+def _ranges(data: RunRecord | Mapping[str, Any]) -> Mapping[str, Any]:
+    """Ranges by profile and reuse."""
+    if isinstance(data, RunRecord):
+        found: Mapping[str, Any] = data.result.get("energy_ranges", {})
+        return found
+    return data
 
 
 def _keep(rows: Mapping[str, list[Any]], profile: str, curve: str, x: Any, y: Any) -> None:

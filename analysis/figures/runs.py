@@ -21,10 +21,22 @@ from analysis.naming import model_name
 from analysis.records import RunRecord, load_run
 
 
-def make_figures(run_dir: Path) -> list[Path]:
-    """Draw all figures of a finished run into ``run_dir/figures`` as PNG, SVG, PDF and CSV."""
+def make_figures(run_dir: Path, folder: Path | None = None) -> list[Path]:
+    """Draw all figures of a finished run, each as PNG, SVG, PDF and CSV.
+
+    Parameters
+    ----------
+    run_dir : Path
+    folder : Path, optional
+        ``run_dir/figures`` by default.
+
+    Returns
+    -------
+    list of Path
+        Every file, in the order drawn.
+    """
     run = load_run(run_dir)
-    folder = run.path / "figures"
+    folder = run.path / "figures" if folder is None else folder
     written: list[Path] = []
     if run.raster is not None:
         written += draw_raster(run, folder)

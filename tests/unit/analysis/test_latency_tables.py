@@ -127,7 +127,7 @@ def test_a_run_without_latency_by_profile_has_no_rows(tmp_path: Path) -> None:
 def test_figures_hold_what_they_show(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     written = draw_latency(_run(RESULT, tmp_path), tmp_path)
-    assert [path.stem for path in written] == ["exits"] * 3 + ["latency_cdf"] * 3
+    assert [path.stem for path in written] == ["exits"] * 4 + ["latency_cdf"] * 4
     with (tmp_path / "exits.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [float(r["ms"]) for r in rows if r["rule"] == "exit"] == [25.0, 40.0]

@@ -103,7 +103,7 @@ def test_figures_are_the_numbers(full: dict[str, Any], write: Write, tmp_path: P
     run = load_run(write(full))
     *_, table = draw_duty(run, tmp_path)
     assert table.read_text().splitlines()[1] == f"{FP32},snn,always on,0.1,30.0"
-    picture, _, table = draw_pareto(run, tmp_path)
+    picture, *_, table = draw_pareto(run, tmp_path)
     assert f"{FP32},snn,tiny: whole window,2000000.0,0.9" in table.read_text()
     before = picture.read_bytes()
     draw_pareto(run, tmp_path)
