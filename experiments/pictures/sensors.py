@@ -17,7 +17,7 @@ _SEED = 7
 
 
 def draw_gallery(
-    root: Path, folder: Path, index: int = 8, word: str = "7_jackson_0.wav"
+    root: Path, folder: Path, index: int = 8, spoken: str = "7_jackson_0.wav"
 ) -> list[Path]:
     """Draw a digit, a word and damaged recordings as PNG, SVG and CSV.
 
@@ -29,7 +29,7 @@ def draw_gallery(
     folder : Path
     index : int
         Number of the N-MNIST recording, from 1.
-    word : str
+    spoken : str
         Name of the wav file.
 
     Raises
@@ -42,9 +42,9 @@ def draw_gallery(
     from analysis.figures.sensors import draw_cochleas, draw_corruptions, draw_digit
     from sensors.cochlea import Cochlea
 
-    picture, real = _recorded_digit(root, index)
+    picture, real = recorded_digit(root, index)
     simulated = _simulated(picture)
-    wave, rate = _word(root, word)
+    wave, rate = word(root, spoken)
     cochlea = Cochlea()
     written = draw_digit(
         picture,
@@ -58,7 +58,7 @@ def draw_gallery(
         rate,
         cochlea.drive(wave, rate),
         _three_cochleas(wave, rate),
-        f"{word}. {FSDD_SOURCE}",
+        f"{spoken}. {FSDD_SOURCE}",
         folder,
     )
     return written + draw_corruptions(
@@ -69,7 +69,7 @@ def draw_gallery(
     )
 
 
-def _recorded_digit(root: Path, index: int) -> tuple[FloatArray, EventStream]:
+def recorded_digit(root: Path, index: int) -> tuple[FloatArray, EventStream]:
     """The picture and its recording, ON for brighter."""
     from sensors.files import read_events
 
@@ -100,13 +100,13 @@ def _simulated(picture: FloatArray) -> EventStream:
     return DvsPixelArray(NMNIST_DVS).encode(film, times_us)
 
 
-def _word(root: Path, word: str) -> tuple[FloatArray, int]:
+def word(root: Path, name: str) -> tuple[FloatArray, int]:
     """One spoken digit."""
     from sensors.audio_source import read_wav, spoken_digit_folder
 
-    path = spoken_digit_folder(root) / word
+    path = spoken_digit_folder(root) / name
     if not path.is_file():
-        raise ConfigError(f"--root must hold FSDD/recordings/{word}, got {root} without")
+        raise ConfigError(f"--root must hold FSDD/recordings/{name}, got {root} without")
     return read_wav(path)
 
 
