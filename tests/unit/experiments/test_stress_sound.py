@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from experiments.config import SetConfig
 from experiments.loading.batches import batches
 from experiments.loading.data import load_data
 from experiments.stress.conditions import CLEAN, FAMILIES, noise_kinds, sound_noise
@@ -83,7 +84,15 @@ def test_recordings_in_a_folder_are_found_by_name(tmp_path, wave) -> None:
     np.testing.assert_allclose(sounds.waves["3_ann_0.wav"][0], wave, atol=1e-4)
     with pytest.raises(DataError, match=r"got none of 4_ann_0\.wav"):
         find_sounds(config, CLOCK, {"3_ann_0.wav", "4_ann_0.wav"})
-    assert find_sounds(replace(config, source="sets"), CLOCK, {"3_ann_0.wav"}) is None
+    words = replace(config, source="sets", root="", audio=SetConfig("wav", root=str(folder)))
+    again = find_sounds(words, CLOCK, {"3_ann_0.wav"})
+    assert again is not None
+    assert np.array_equal(again.waves["3_ann_0.wav"][0], sounds.waves["3_ann_0.wav"][0])
+
+
+@pytest.mark.parametrize("source", ["sets", "scene"])
+def test_sources_of_events_alone_have_no_sound(source: str) -> None:
+    assert find_sounds(replace(tiny().data, source=source), CLOCK, {"a"}) is None
 
 
 def test_a_plan_has_noise_of_sound_only_where_there_are_sounds(make_stream, wave) -> None:
