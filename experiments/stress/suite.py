@@ -146,6 +146,7 @@ def describe(
 ) -> dict[str, Any]:
     """Conditions with what they cost, and measures, of what was tested."""
     means = means_of(tested, seed)
+    several = any(len(found) > 1 for found in tested.learners.values())
     return {
         "schema": SCHEMA,
         "name": config.name,
@@ -154,7 +155,8 @@ def describe(
         "n_pairs": len(tested.labels),
         "n_classes": n_classes,
         "families": list(families),
-        "interval": f"95 %, {N_DRAWS} draws of the groups of every modality and of the seeds",
+        "interval": f"95 %, {N_DRAWS} draws of the groups of every modality"
+        + (" and of the seeds" if several else ""),
         "models": {
             name: {
                 "kind": "spiking" if found[0].spiking else "dense",
