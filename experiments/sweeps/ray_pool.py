@@ -63,7 +63,7 @@ def work_on_ray(folder: Path, n_points: int, n_workers: int, on_point: OnPoint) 
         running: dict[Any, Task] = {}
         while True:
             while len(running) < n_workers and (task := search.ask()) is not None:
-                running[compute.remote(*point_arguments(search, task))] = task
+                running[compute.remote(**point_arguments(search, task))] = task
             if not running:
                 return
             (done,), _ = ray.wait(list(running), num_returns=1)

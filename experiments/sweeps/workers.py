@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import multiprocessing
 import multiprocessing.connection
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from experiments.run import Reporter
 from experiments.sweeps.search import ATTEMPTS, BASE, Search, Task
 from experiments.sweeps.trial import run_point
 from spikefuse.errors import SpikefuseError
@@ -19,23 +21,35 @@ class WorkerError(SpikefuseError):
     """Processes of a search ended with an error, which they have printed."""
 
 
-def work(folder: Path, n_points: int, on_point: OnPoint, parallel: bool = False) -> None:
+def work(
+    folder: Path,
+    n_points: int,
+    on_point: OnPoint,
+    parallel: bool = False,
+    reporter: Reporter | None = None,
+) -> None:
     """Compute points until the search has as many as it should, in this process."""
     search = Search(folder, n_points, parallel)
     try:
         while (task := search.ask()) is not None:
-            outcome = run_point(*point_arguments(search, task))
+            outcome = run_point(**point_arguments(search, task), reporter=reporter)
             search.tell(task, outcome)
             on_point(task, outcome)
     finally:
         search.close()
 
 
-def point_arguments(search: Search, task: Task) -> tuple[Any, ...]:
+def point_arguments(search: Search, task: Task) -> dict[str, Any]:
     """What `run_point` is called with, in this process or another."""
     folder = search.folder.resolve()
-    model = search.space.search.model
-    return str(folder), task.name, task.values, str(folder / BASE), model, search.profile
+    return {
+        "folder": str(folder),
+        "name": task.name,
+        "values": task.values,
+        "base": str(folder / BASE),
+        "model": search.space.search.model,
+        "profile": search.profile,
+    }
 
 
 def work_together(folder: Path, n_points: int, n_workers: int, on_point: OnPoint) -> None:
@@ -56,7 +70,7 @@ def work_together(folder: Path, n_points: int, n_workers: int, on_point: OnPoint
             if started == most:
                 raise WorkerError(f"workers must live, got {started} killed; last one: {folder}")
             started += 1
-            process = context.Process(target=work, args=(folder, n_points, on_point, True))
+            process = context.Process(target=_work_apart, args=(folder, n_points, on_point))
             process.start()
             running.append(process)
         multiprocessing.connection.wait([p.sentinel for p in running])
@@ -66,6 +80,16 @@ def work_together(folder: Path, n_points: int, n_workers: int, on_point: OnPoint
             failed += (process.exitcode or 0) > 0
     if failed:
         raise WorkerError(f"{failed} of the workers ended with an error, printed above")
+
+
+def _work_apart(folder: Path, n_points: int, on_point: OnPoint) -> None:
+    """`work` as a process: errors of the user's are a line, as on the command line."""
+    try:
+        work(folder, n_points, on_point, parallel=True)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except SpikefuseError as error:
+        sys.exit(f"error: {error}")
 
 
 def _unfinished(folder: Path, n_points: int) -> bool:

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from tiny_search import SPACE, TINY
 
 from experiments.cli import main
 from experiments.commands.sweep import print_point
@@ -18,29 +19,6 @@ from experiments.sweeps.search import Search, begin_search
 from experiments.sweeps.space import load_space, parse_space
 from experiments.sweeps.workers import work_together
 
-TINY = [
-    "data.digits.n_train=40",
-    "data.digits.n_validation=20",
-    "data.digits.n_test=20",
-    "model.vision.convs=[]",
-    "model.vision.hidden=8",
-    "model.audio.hidden=8",
-    "data.dt_ms=50.0",
-    "models=snn",
-    "train.epochs=1",
-    "train.threads=1",
-    "cost.latency_repeats=1",
-    "cost.profiles=horowitz_45nm_int8",
-]
-SPACE = """
-[search]
-objectives = ["accuracy", "energy", "latency"]
-
-[space]
-model.fusion_hidden = { low = 4, high = 32, log = true }
-train.learning_rate = { low = 1e-3, high = 1e-1, log = true }
-model.fusion = ["concat", "late"]
-"""
 N_RUNS = 30
 
 
@@ -170,7 +148,8 @@ def test_the_same_search_runs_on_a_local_ray(
 
 
 def kill_one_of_ray(folder: Path, killed: list[int]) -> None:
-    """Kill the first process of Ray that computes a point."""
+    """Kill the first process of this test's Ray that computes a point."""
+    ours = f"SPIKEFUSE_CACHE={folder.parent}/".encode()
     deadline = time.monotonic() + 200
     while time.monotonic() < deadline:
         time.sleep(0.05)
@@ -178,7 +157,8 @@ def kill_one_of_ray(folder: Path, killed: list[int]) -> None:
             continue
         for command_line in Path("/proc").glob("[0-9]*/cmdline"):
             try:
-                if command_line.read_bytes().startswith(b"ray::run_point"):
+                computes = command_line.read_bytes().startswith(b"ray::run_point")
+                if computes and ours in command_line.with_name("environ").read_bytes():
                     os.kill(int(command_line.parent.name), signal.SIGKILL)
                     killed.append(int(command_line.parent.name))
                     return
