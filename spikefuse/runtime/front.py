@@ -25,6 +25,8 @@ class Front:
         Step length.
     capacity : int
         Events that one modality may have waiting.
+    jump_ms : float
+        Largest step of a clock that is believed.
 
     Raises
     ------
@@ -32,13 +34,18 @@ class Front:
         If there is no modality or a number is out of range.
     """
 
-    def __init__(self, sizes: Mapping[str, SensorSize], dt_ms: float, capacity: int) -> None:
+    def __init__(
+        self, sizes: Mapping[str, SensorSize], dt_ms: float, capacity: int, jump_ms: float
+    ) -> None:
         if not sizes:
             raise ValueError("sizes must name at least one modality, got none")
         if capacity < 1:
             raise ValueError(f"capacity must be at least 1, got {capacity}")
         if not 1e-3 <= dt_ms < np.inf:
             raise ValueError(f"dt_ms must be at least 0.001 and finite, got {dt_ms}")
+        if not jump_ms > 0:
+            raise ValueError(f"jump_ms must be positive, got {jump_ms}")
+        self._jump_us = jump_ms * 1e3
         self.sizes, self.dt_ms, self.capacity = dict(sizes), dt_ms, capacity
         self.watermark_us = dict.fromkeys(self.sizes, 0)
         self.n_events = dict.fromkeys(self.sizes, 0)
@@ -56,8 +63,8 @@ class Front:
         ValueError
             If the modality or the dtype is another.
         EventError
-            If an event is before the modality's clock or outside its sensor, or too many wait.
-            Nothing of the push is taken then.
+            If an event is before the modality's clock, too far after it or outside its sensor, or
+            too many wait. Nothing of the push is taken then.
         """
         self._check_known(modality)
         records = self._records(modality, events)
@@ -70,6 +77,7 @@ class Front:
                 f"{self.watermark_us[modality]} us, got one at {first_us} us; a JitterBuffer puts "
                 "late ones in order"
             )
+        self._check_jump(modality, last_us)
         stepped = intake(records, self.sizes[modality], self.dt_ms, modality)
         if self._n_waiting[modality] + len(records) > self.capacity:
             raise EventError(
@@ -84,8 +92,15 @@ class Front:
         self.last_step[modality] = int(stepped["t"][-1])
 
     def advance(self, modality: str, now_us: int) -> None:
-        """No event of a modality will come from before ``now_us``; an earlier time is ignored."""
+        """No event of a modality will come from before ``now_us``; an earlier time is ignored.
+
+        Raises
+        ------
+        EventError
+            If the clock would jump.
+        """
         self._check_known(modality)
+        self._check_jump(modality, int(now_us))
         self.watermark_us[modality] = max(self.watermark_us[modality], int(now_us))
 
     @property
@@ -163,6 +178,14 @@ class Front:
             found = getattr(events, "dtype", type(events).__name__)
             raise ValueError(f"events must be an EventStream or 1-d {EVENT_DTYPE}, got {found}")
         return events
+
+    def _check_jump(self, modality: str, now_us: int) -> None:
+        foremost_us = max(self.watermark_us.values())
+        if now_us - foremost_us > self._jump_us:
+            raise EventError(
+                f"the clock of {modality!r} must not jump by more than {self._jump_us / 1e3:g} ms "
+                f"(jump_ms) beyond {foremost_us} us, got {now_us} us; a stream begins at 0"
+            )
 
     def _check_known(self, modality: str) -> None:
         if modality not in self.sizes:

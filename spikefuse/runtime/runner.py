@@ -39,6 +39,7 @@ class StreamRunner:
     Parameters
     ----------
     model : FusionSNN
+        On the host and in evaluation mode. It must not change while it streams.
     engine : "stepped" or "event"
         `SteppedEngine` runs every model; `EventEngine` works on every event when it comes.
     counts : "keep" or "clip"
@@ -50,6 +51,9 @@ class StreamRunner:
         by the latest.
     capacity : int
         Events that a modality may have waiting for the others' clocks.
+    jump_ms : float
+        Largest step of a clock that is believed: a time beyond it is refused, or a wrong one would
+        have silence run for years.
     block_steps : int
         Most steps that are run at once: what bounds memory after a long silence.
     count : bool
@@ -84,6 +88,7 @@ class StreamRunner:
         every_ms: float | None = None,
         evidence: Evidence = "mean",
         capacity: int = 4_000_000,
+        jump_ms: float = 3.6e6,
         block_steps: int = 256,
         count: bool = False,
         on_decision: OnDecision | None = None,
@@ -93,6 +98,7 @@ class StreamRunner:
             raise ValueError(f"counts must be 'keep' or 'clip', got {counts!r}")
         if block_steps < 1:
             raise ValueError(f"block_steps must be at least 1, got {block_steps}")
+        _check_ready(model)
         spec = model.spec
         every = 1 if every_ms is None else _whole_steps(every_ms, spec.dt_ms)
         self.model, self.on_decision, self.policy = model, on_decision, policy
@@ -102,12 +108,13 @@ class StreamRunner:
             "every_ms": every_ms,
             "evidence": evidence,
             "capacity": capacity,
+            "jump_ms": jump_ms,
             "block_steps": block_steps,
             "count": count,
         }
         self.engine = _engine(model, engine, counts, count)
         sizes = {part.name: part.sensor_size for part in spec.modalities}
-        self._front = Front(sizes, spec.dt_ms, capacity)
+        self._front = Front(sizes, spec.dt_ms, capacity, jump_ms)
         self._evidence = EvidenceSum(spec.n_classes, evidence, every, step_length_us(spec.dt_ms))
         self._block = block_steps
         self._step = 0
@@ -140,8 +147,8 @@ class StreamRunner:
         ValueError
             If the modality is unknown, the dtype another, or the stream is finished.
         EventError
-            If an event is before its modality's clock or outside the sensor, or too many wait.
-            Nothing is taken then.
+            If an event is before its modality's clock, too far after it or outside the sensor, or
+            too many wait. Nothing is taken then.
         """
         self._check_running()
         self._front.push(modality, events)
@@ -155,6 +162,11 @@ class StreamRunner:
         Returns
         -------
         list of Decision
+
+        Raises
+        ------
+        EventError
+            If the clock would jump.
         """
         self._check_running()
         self._front.advance(modality, now_us)
@@ -303,6 +315,15 @@ class StreamRunner:
     def _check_running(self) -> None:
         if self.finished:
             raise ValueError("the stream must not be finished to take more, got one that is")
+
+
+def _check_ready(model: FusionSNN) -> None:
+    """Refuse a model that would not do at a stream what it does at a test."""
+    if model.training:
+        raise ValueError("model must be in evaluation mode, got one that trains: model.eval()")
+    device = next(model.parameters()).device
+    if device.type != "cpu":
+        raise ValueError(f"model must be on the host to stream, got one on {device}: model.cpu()")
 
 
 def _engine(model: FusionSNN, name: str, counts: Counts, count: bool) -> Engine:

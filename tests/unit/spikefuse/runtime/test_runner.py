@@ -78,6 +78,7 @@ def test_nothing_is_taken_of_a_push_that_is_refused(engine: str) -> None:
         (events_of("vision", [9_000, 9_001]), "slowest clock is that of 'audio', at 0 us"),
         (events_of("vision", [9_000, 8_500]), "never decrease"),
         (events_of("audio", [9_000]), "'x' must lie in"),
+        (events_of("vision", [9_000_000_000]), "must not jump by more than 3.6e"),
     ):
         events["x"] += 50 * ("'x'" in told)
         with pytest.raises(EventError, match=told):
@@ -107,9 +108,23 @@ def test_arguments_out_of_range_are_named() -> None:
         ({"counts": "some"}, "counts must be"),
         ({"capacity": 0}, "capacity must be"),
         ({"block_steps": 0}, "block_steps must be"),
+        ({"jump_ms": 0.0}, "jump_ms must be"),
     ):
         with pytest.raises(ValueError, match=told):
             StreamRunner(model_of(), **options)
+
+
+def test_a_model_that_trains_is_refused_and_a_clock_that_leaps() -> None:
+    with pytest.raises(ValueError, match="evaluation mode"):
+        StreamRunner(model_of().train())
+    runner = StreamRunner(model_of(), jump_ms=1e3)
+    runner.advance("vision", 900_000)
+    runner.advance("audio", 1_800_000)
+    with pytest.raises(EventError, match=r"'vision' must not jump by more than 1000 ms"):
+        runner.advance("vision", 2_900_000)
+    with pytest.raises(EventError, match="must not jump"):
+        runner.push("audio", events_of("audio", [1_700_000_000_000_000]))
+    assert runner.clocks_us == {"vision": 900_000, "audio": 1_800_000}
 
 
 def test_a_pushed_array_stays_the_callers() -> None:

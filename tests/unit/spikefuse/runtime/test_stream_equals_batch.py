@@ -15,7 +15,7 @@ from spikefuse.errors import ConfigError
 from spikefuse.events import EVENT_DTYPE, EventStream
 from spikefuse.fusion import OPERATORS
 from spikefuse.kernels.binning import bin_events
-from spikefuse.models import FusionSNN, ModelSpec, running_mean
+from spikefuse.models import FusionSNN, ModelSpec, fixed_point, running_mean
 from spikefuse.neurons import ALIF, LIF, ALIFParams, CubaLIF, CubaLIFParams, LIFParams
 from spikefuse.runtime import Decision, EventEngine, StreamRunner
 from spikefuse.synapses import DelayedLinear, EventLinear
@@ -128,6 +128,15 @@ def test_recurrent_encoders_stream_as_they_batch(engine: str) -> None:
     model, streams = model_of(recurrent=True), streams_of(3)
     found = streamed(model, streams, engine, np.random.default_rng(0), 50)
     np.testing.assert_allclose(scores(found), batch_scores(model, streams), rtol=1e-5, atol=1e-5)
+
+
+def test_a_whole_number_twin_streams_as_it_batches() -> None:
+    model, streams = fixed_point(model_of()), streams_of(4)
+    expected = batch_scores(model, streams)
+    found = streamed(model, streams, "stepped", np.random.default_rng(0), 50)
+    assert np.array_equal(scores(found), expected)
+    with pytest.raises(ConfigError, match="FixedLIF"):
+        StreamRunner(model, "event")
 
 
 def neurons_of(kind: str, reset: str) -> nn.Module:
