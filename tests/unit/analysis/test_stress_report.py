@@ -10,16 +10,20 @@ from analysis.stress_tables import figure_text, read_stress
 from spikefuse.errors import DataError
 
 
+def _figure(value: float, low: float, high: float) -> dict[str, Any]:
+    return {"value": value, "interval": [low, high]}
+
+
 def _stress() -> dict[str, Any]:
     """A suite of one family, by hand."""
     curve = {
         "time_ms": [10.0, 20.0],
-        "accuracy": [0.25, 0.875],
-        "mean_accuracy": 0.5625,
-        "ms_to_95_percent": 20.0,
+        "accuracy": [_figure(0.25, 0.2, 0.3), _figure(0.875, 0.75, 1.0)],
+        "mean_accuracy": _figure(0.5625, 0.5, 0.625),
+        "ms_to_95_percent": _figure(20.0, 10.0, 20.0),
     }
     return {
-        "schema": 1,
+        "schema": 2,
         "name": "small",
         "seeds": [0],
         "n_pairs": 41,
@@ -40,7 +44,8 @@ def test_the_section_is_there_with_its_file_alone(result, write) -> None:
     (run / "stress.json").write_text(json.dumps(_stress()))
     page = write_report([run]).read_text()
     assert "damaged test inputs: 41 test pairs" in page
-    assert "<td>0.875</td><td>20</td><td>0.562</td>" in page
+    for text in ("0.875 [0.750, 1.000]", "20 [10, 20]", "0.562 [0.500, 0.625]"):
+        assert f"<td>{text}</td>" in page
     assert "A note &amp; its sign." in page
 
 
@@ -50,7 +55,7 @@ def test_a_damaged_file_is_named(result, write) -> None:
     with pytest.raises(DataError, match="must be the result of a stress suite"):
         read_stress(run)
     (run / "stress.json").write_text('{"schema": 7}')
-    with pytest.raises(DataError, match="must be of schema 1, got 7"):
+    with pytest.raises(DataError, match="must be of schema 2, got 7"):
         read_stress(run)
     (run / "stress.json").unlink()
     assert read_stress(run) is None
