@@ -60,7 +60,7 @@ def draw_activity(
             axes[1, i].set_xlabel("interval (ms)")
             if len(gaps) > 1 and gaps.mean() > 0:
                 axes[1, i].set_title(f"CV {gaps.std() / gaps.mean():.2f}", fontsize=9)
-        axes[0, 0].set_ylabel("rows (pixel rows, channels, neurons)")
+        axes[0, 0].set_ylabel("number of rows")
         axes[1, 0].set_ylabel("intervals")
         return save_figure(figure, folder, "activity", rows)
 

@@ -105,7 +105,7 @@ def draw_event_frames(
         axes[0, 0].set_ylabel("events")
         axes[1, 0].set_ylabel("time surface")
         figure.colorbar(shown, ax=axes[0], label="ON − OFF", shrink=0.9, pad=0.01)
-        figure.colorbar(older, ax=axes[1], label=f"ON − OFF\n(τ = {tau_ms:g} ms)", shrink=0.9)
+        figure.colorbar(older, ax=axes[1], label=f"ON − OFF, τ {tau_ms:g} ms", shrink=0.9, pad=0.01)
         figure.suptitle(title, fontsize=9)
         return save_figure(figure, folder, name, rows)
 

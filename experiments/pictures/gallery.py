@@ -61,13 +61,28 @@ def write_gallery(out: Path, runs: Sequence[Path], root: Path | None = None) -> 
     """
     if not runs and root is None:
         raise ConfigError("RUN or --root must be given, got neither: there is nothing to show")
+    titles = [_title(path) for path in runs]
+    twice = [title for i, title in enumerate(titles) if title in titles[:i]]
+    if twice:
+        raise ConfigError(f"RUN must be runs of different names, got two of {twice[0]!r}")
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
         recorded = [] if root is None else _of_recordings(root, scratch, out)
         by_run = _of_runs(runs, scratch, out)
+    kept = {Path(s.file).name for s in (*recorded, *(s for by in by_run.values() for s in by))}
+    for old in (out / "gallery").glob("*.png"):
+        if old.name not in kept:  # of an earlier page
+            old.unlink()
     page = out / "gallery.md"
     write_text(page, _page(recorded, by_run, runs, root))
     return page
+
+
+def _title(run: Path) -> str:
+    """Name of a finished run."""
+    from analysis.records import load_run
+
+    return str(load_run(run).result["name"])
 
 
 def _of_recordings(root: Path, scratch: Path, out: Path) -> list[Shown]:
@@ -119,8 +134,6 @@ def _of_runs(runs: Sequence[Path], scratch: Path, out: Path) -> dict[str, list[S
     for path in runs:
         run = load_run(path)
         title = str(run.result["name"])
-        if title in shown:
-            raise ConfigError(f"RUN must be runs of different names, got two of {title!r}")
         folder = scratch / title
         written = make_figures(path, folder)
         if run.raster is not None:
@@ -149,7 +162,7 @@ def _kept(source: Path, name: str, file: str, origin: str, out: Path) -> Shown:
             height = round(small.height * _WIDTH_PX / small.width)
             small = small.resize((_WIDTH_PX, height), Image.Resampling.LANCZOS)
         buffer = io.BytesIO()
-        small.quantize(64, dither=Image.Dither.NONE).save(buffer, format="PNG", optimize=True)
+        small.quantize(128, dither=Image.Dither.NONE).save(buffer, format="PNG", optimize=True)
     write_bytes(out / "gallery" / f"{file}.png", buffer.getvalue())
     return Shown(name, f"gallery/{file}.png", origin)
 
