@@ -69,3 +69,19 @@ def resolution(
         summary,
         train=not stored,
     )
+
+
+@study.command()
+def information(
+    json_path: Annotated[Path, typer.Option("--json", help="Rows, one a line; new ones go there.")],
+    runs: Annotated[list[Path] | None, typer.Argument(help="Finished run directories.")] = None,
+    document: DocumentOption = None,
+    scenes: Annotated[bool, typer.Option("--scenes", help="Nets on timed scenes too.")] = False,
+    seeds: Annotated[int, typer.Option("--seeds", min=1, help="Of every net on scenes.")] = 3,
+    stored: StoredOption = False,
+) -> None:
+    """Bits that modalities tell of the class and of each other, and what each path causes."""
+    from experiments.studies.information.scenes import TASKS
+    from experiments.studies.information.study import run_study
+
+    run_study(json_path, runs or [], TASKS if scenes else (), seeds, document, not stored)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +12,7 @@ from tiny_run import learner_of, tiny
 from analysis.decomposition import decompose, joint_table
 from experiments.loading.batches import batches
 from experiments.loading.data import PairedData, load_data
+from experiments.studies.information.__main__ import main
 from experiments.studies.information.paths import path_effects, watched
 from experiments.studies.information.scenes import drawn
 from experiments.studies.information.tables import spread, tables
@@ -138,3 +141,14 @@ def test_tables_hold_a_row_of_each_kind() -> None:
     assert "`late`" in found["information scenes"]
     assert found["information parts"].splitlines()[-1].endswith("| 1.00 |")
     assert np.all([text.startswith("|") for text in found.values()])
+
+
+def test_command_writes_stored_rows_between_the_marks(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page, rows = tmp_path / "page.md", tmp_path / "rows.jsonl"
+    page.write_text("".join(f"<!-- {name} -->\n<!-- /{name} -->\n" for name in tables([])))
+    rows.write_text("")
+    main(["--json", str(rows), "--stored", "--document", str(page)])
+    assert "No such row was found." in capsys.readouterr().out
+    assert page.read_text().count("No such row was found.") == len(tables([]))
