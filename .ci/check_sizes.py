@@ -15,7 +15,7 @@ LIMIT_LINES = {
     "analysis": 400,
     "tests": 500,
 }
-SUFFIXES = {".py", ".cu", ".cuh", ".j2", ".toml"}
+SUFFIXES = {".py", ".cu", ".cuh", ".j2", ".js", ".css", ".toml"}
 
 
 def too_long(root: Path) -> Iterator[str]:

@@ -13,7 +13,7 @@ import pytest
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 PACKAGES = ["analysis", "experiments", "sensors", "spikefuse"]
-DATA_SUFFIXES = {".toml", ".j2", ".cu", ".cuh", ".typed"}
+DATA_SUFFIXES = {".toml", ".j2", ".js", ".css", ".cu", ".cuh", ".typed"}
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +63,8 @@ def test_every_source_and_data_file_is_inside(members: set[str]) -> None:
 def test_hardware_profiles_and_recipes_are_data_files(members: set[str]) -> None:
     assert any(n.startswith("spikefuse/cost/hardware/") and n.endswith(".toml") for n in members)
     assert any(n.startswith("experiments/recipes/") and n.endswith(".toml") for n in members)
-    assert any(n.startswith("analysis/") and n.endswith(".j2") for n in members)
+    for suffix in (".html.j2", ".css", ".js"):
+        assert any(n.startswith("analysis/report/") and n.endswith(suffix) for n in members)
 
 
 def test_cuda_sources_and_headers_are_data_files(members: set[str]) -> None:

@@ -95,7 +95,7 @@ def test_no_module_is_too_long() -> None:
     [
         ("spikefuse/a.py", 400, 0),
         ("spikefuse/a.py", 401, 1),
-        ("analysis/report.html.j2", 401, 1),
+        ("analysis/page.html.j2", 401, 1),
         ("tests/test_a.py", 500, 0),
         ("tests/test_a.py", 501, 1),
     ],

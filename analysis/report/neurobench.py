@@ -23,7 +23,7 @@ def neurobench_table(result: Mapping[str, Any]) -> Table:
         counts = entry["counts"]["total"]
         updates = counts.get("neuron_updates_active", 0.0) + counts.get("neuron_updates_idle", 0.0)
         sparsity = "n/a (1)"
-        if entry["kind"] != "dense" and updates:
+        if entry["kind"] != "dense" and updates and "spikes_fired" in counts:
             sparsity = f"{1 - counts['spikes_fired'] / updates:.3f}"
         rows.append(
             (
@@ -47,6 +47,10 @@ def neurobench_table(result: Mapping[str, Any]) -> Table:
         "effective ACs",
         "membrane updates",
     )
-    notes = ("not counted for a dense model",) if any("(1)" in r[3] for r in rows) else ()
+    notes = (
+        ("not counted: a dense model, or a run that holds no updates",)
+        if any("(1)" in r[3] for r in rows)
+        else ()
+    )
     title = "NeuroBench metrics per sample, front ends included"
     return Table(title, header, tuple(rows), notes)

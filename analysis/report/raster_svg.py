@@ -16,7 +16,7 @@ Raster = Mapping[str, np.ndarray[Any, Any]]
 
 # Above it a browser draws on a canvas: a path of so many strokes is slow to move.
 MOST_SVG_SPIKES = 20_000
-_WIDTH, _LEFT, _RIGHT = 900.0, 128.0, 16.0
+_WIDTH, _LEFT, _RIGHT = 900.0, 140.0, 16.0
 _PANEL, _STRIP, _GAP, _EVIDENCE = 112.0, 24.0, 12.0, 96.0
 # Fewer spikes than this are drawn larger than their row, to be seen.
 _FEW = 1000
@@ -74,7 +74,7 @@ def panels_of(raster: Raster, synthetic_speech: bool = False) -> list[Panel]:
         if name.startswith("encoder_"):
             words = (f"{name.removeprefix('encoder_')} encoder", "neuron")
         if name == "audio" and synthetic_speech:
-            words = ("cochlea, synthetic", words[1])
+            words = ("cochlea (synthetic)", words[1])
         sort = np.argsort(time_ms, kind="stable")
         panels.append(Panel(name, words, time_ms[sort], row[sort], n_rows, tint[sort]))
     return panels

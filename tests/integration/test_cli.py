@@ -149,8 +149,10 @@ def test_figures_and_report_exist_and_load_nothing(run: Path) -> None:
     for name in ("raster", "energy", "anytime"):
         for suffix in ("png", "svg", "csv"):
             assert (run / "figures" / f"{name}.{suffix}").stat().st_size > 100
-    assert spikefuse("report", run, "--out", run / "again.html") == 0
+    tables = run / "tables"
+    assert spikefuse("report", run, "--out", run / "again.html", "--tables", tables) == 0
     assert (run / "again.html").read_text() == html
+    assert {"results.md", "results.tex", "neurobench.md"} <= {f.name for f in tables.iterdir()}
 
 
 def test_compare_reads_runs_and_withholds_a_verdict(run: Path, tmp_path: Path, capsys) -> None:
