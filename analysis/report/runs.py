@@ -109,7 +109,7 @@ def pareto_fronts(runs: Sequence[RunRecord]) -> list[dict[str, str]]:
                 log=True,
                 write=lambda pj, size=size: f"{pj / size:.3g}",  # type: ignore[misc]
             ),
-            Axis("test accuracy", (0.0, 1.0)),
+            Axis("test accuracy", (0.0, 1.0) if len(runs) == 1 else None),
             f"Accuracy over energy, {profile}; the front of all points is dashed",
             kind="spots",
         )
