@@ -16,7 +16,7 @@ from spikefuse.errors import ConfigError
 
 # A first run shows all it has; of a further one these are its own, whatever was shown before.
 _OF_EVERY_RUN = ("raster", "delays")
-_WIDTH_PX = 900
+_WIDTH_PX = 800
 
 
 @dataclass(frozen=True)
@@ -162,7 +162,7 @@ def _kept(source: Path, name: str, file: str, origin: str, out: Path) -> Shown:
             height = round(small.height * _WIDTH_PX / small.width)
             small = small.resize((_WIDTH_PX, height), Image.Resampling.LANCZOS)
         buffer = io.BytesIO()
-        small.quantize(128, dither=Image.Dither.NONE).save(buffer, format="PNG", optimize=True)
+        small.quantize(96, dither=Image.Dither.NONE).save(buffer, format="PNG", optimize=True)
     write_bytes(out / "gallery" / f"{file}.png", buffer.getvalue())
     return Shown(name, f"gallery/{file}.png", origin)
 

@@ -1,6 +1,7 @@
 """Pictures of the sensors: drawn from recordings in the published layout, refused without them."""
 
 import csv
+import re
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,8 @@ import soundfile
 import stand_ins
 
 from analysis.figures.sensors import _two_colours
+from experiments.pictures.captions import RECORDINGS
+from experiments.pictures.gallery import write_gallery
 from experiments.pictures.sensors import draw_gallery
 from spikefuse.errors import ConfigError, DataError
 from spikefuse.events import EVENT_DTYPE, EventStream
@@ -61,6 +64,32 @@ def test_what_is_missing_is_named(root: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"--root must hold NMNIST/mnist_frames.npz and"):
         draw_gallery(tmp_path, tmp_path / "out")
     with pytest.raises(ConfigError, match=r"FSDD/recordings/1_theo_9.wav"):
-        draw_gallery(root, tmp_path / "out", word="1_theo_9.wav")
+        draw_gallery(root, tmp_path / "out", spoken="1_theo_9.wav")
     with pytest.raises(DataError, match="train_images up to number 19"):
         draw_gallery(root, tmp_path / "out", index=19)
+
+
+def test_a_page_of_recordings_links_what_it_wrote(root: Path, tmp_path: Path) -> None:
+    page = write_gallery(tmp_path, [], root).read_text()
+    links = re.findall(r"\]\((gallery/[^)]+)\)", page)
+    assert [Path(link).stem for link in links] == list(RECORDINGS)
+    assert all((tmp_path / link).read_bytes().startswith(b"\x89PNG") for link in links)
+    assert page.count("CC BY-SA 4.0") == 2
+    with pytest.raises(ConfigError, match="RUN or --root must be given, got neither"):
+        write_gallery(tmp_path, [])
+
+
+def test_the_gallery_in_the_docs_is_small_and_whole() -> None:
+    docs = Path(__file__).resolve().parents[3] / "docs"
+    links = re.findall(r"\]\((gallery/[^)]+)\)", (docs / "gallery.md").read_text())
+    pictures = sorted((docs / "gallery").glob("*.png"))
+    assert sorted(docs / link for link in links) == pictures
+    assert sum(path.stat().st_size for path in pictures) <= 1_500_000
+
+
+@pytest.mark.realdata
+def test_real_recordings_fill_the_page(data_root: Path, tmp_path: Path) -> None:
+    page = write_gallery(tmp_path, [], data_root).read_text()
+    assert all(f"(gallery/{name}.png)" in page for name in RECORDINGS)
+    # Much is drawn: a blank picture of this size is a few kB.
+    assert min(path.stat().st_size for path in (tmp_path / "gallery").glob("*.png")) > 10_000
