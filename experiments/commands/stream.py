@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from sensors.live.sinks import Sink
     from spikefuse.models import FusionSNN
     from spikefuse.runtime.policies import Gate
+    from spikefuse.runtime.runner import EngineName
 
 _SOURCE = "Events, sound or film: a file, a folder of pictures, udp:PORT, or mic."
 
@@ -89,7 +90,7 @@ def stream(
     from experiments.files import write_json
     from experiments.streaming.opening import open_model, open_source, speed_of
     from experiments.streaming.result import FILE, describe_stream
-    from experiments.streaming.session import Session
+    from experiments.streaming.session import Session, warm_up
     from experiments.streaming.show import LiveTable, print_stream
     from sensors.live.files import StreamSource
     from sensors.live.source import Pace, in_turn
@@ -99,8 +100,7 @@ def stream(
     from spikefuse.runtime.outcomes import Outcomes
 
     pace = Pace(speed_of(speed))
-    if engine not in ("stepped", "event"):
-        raise ConfigError(f"--engine must be stepped or event, got {engine!r}")
+    chosen = _engine(engine)
     net, result = open_model(run, config, model, config.seeds[0] if seed is None else seed)
     words = _sources(net, vision, audio, more or [])
     sizes = {part.name: part.sensor_size for part in net.spec.modalities}
@@ -111,7 +111,8 @@ def stream(
     ]
     live = any(source.live for source in opened)
     ends = [s.stream.duration_us for s in opened if isinstance(s, StreamSource)]
-    trial = _trial_ms(trial_ms, config.data.duration_ms, max(ends, default=0), live)
+    every = net.spec.dt_ms if every_ms is None else every_ms
+    trial = _trial_ms(trial_ms, config.data.duration_ms, max(ends, default=0), live, every)
     leave, temperature = _exit(theta, result["models"][model])
     policy, gate = _policies(trial, leave, temperature, wake, duty, list(sizes))
     params = BufferParams(
@@ -124,7 +125,7 @@ def stream(
     )
     sinks = _sinks(lines, udp)
     console = Console(stderr=lines == "-")
-    runner = StreamRunner(net, engine, every_ms=every_ms, count=engine == "stepped", policy=policy)
+    runner = StreamRunner(net, chosen, every_ms=every_ms, count=engine == "stepped", policy=policy)
     session = Session(
         runner,
         JitterBuffer(sizes, params, outcomes),
@@ -134,6 +135,7 @@ def stream(
         ClockEstimator() if align else None,
         temperature,
     )
+    warm_up(net, chosen)
     started = time.monotonic()
     with LiveTable(console, config) as table:
         try:
@@ -158,6 +160,15 @@ def stream(
         write_text(json_path, json.dumps(found, indent=2, allow_nan=False) + "\n")
 
 
+def _engine(text: str) -> EngineName:
+    """The engine of that name."""
+    if text == "stepped":
+        return "stepped"
+    if text == "event":
+        return "event"
+    raise ConfigError(f"--engine must be stepped or event, got {text!r}")
+
+
 def _sources(
     net: FusionSNN, vision: str | None, audio: str | None, more: list[str]
 ) -> dict[str, str]:
@@ -177,11 +188,17 @@ def _sources(
     return given
 
 
-def _trial_ms(given: float | None, trained: float, end_us: int, live: bool) -> float:
+def _trial_ms(
+    given: float | None, trained: float, end_us: int, live: bool, every_ms: float
+) -> float:
     """Length of a trial; 0 without any: a recording that is one trial needs none."""
     if given is not None:
+        if given < 0 or abs(given / every_ms - round(given / every_ms)) > 1e-6:
+            raise ConfigError(f"--trial must be whole decisions of {every_ms:g} ms, got {given:g}")
         return given
-    return trained if live or end_us > trained * 1e3 else 0.0
+    # As many steps as a sample has in training, a part of one counted.
+    whole = math.ceil(trained / every_ms - 1e-9) * every_ms
+    return whole if live or end_us > trained * 1e3 else 0.0
 
 
 def _exit(theta: float | None, model: dict[str, Any]) -> tuple[float | None, float]:

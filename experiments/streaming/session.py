@@ -13,14 +13,17 @@ import numpy as np
 from sensors.live.sinks import Sink
 from spikefuse._types import FloatArray
 from spikefuse.cost.exits import confidence
-from spikefuse.events import EventStream
+from spikefuse.events import EVENT_DTYPE, EventStream
+from spikefuse.models import FusionSNN
 from spikefuse.runtime import Decision, StreamRunner
 from spikefuse.runtime.buffer import Chunk, JitterBuffer
 from spikefuse.runtime.clocks import ClockEstimate, ClockEstimator
 from spikefuse.runtime.policies import Gate
+from spikefuse.runtime.runner import EngineName
 
 _KEPT = 100_000  # latencies of which percentiles are taken, the newest
 _CORRECT_EVERY_S = 1.0
+_NEAR_US = 5_000_000  # further from the foremost clock than this is a leap, no drift
 OnUpdate = Callable[["Session"], None]
 
 
@@ -138,11 +141,8 @@ class Session:
         first, second = self.runner.model.modalities[:2]
         if name not in (first, second):
             return events, now_us
-        sensor = "reference" if name == first else "other"
         times = events["t"].astype(np.int64)
-        width, height, _ = self.buffer.sizes[name]
-        at = (events["p"].astype(np.int64) * height + events["y"]) * width + events["x"]
-        self.clocks.push(sensor, times, now_us, np.maximum(at, 0))
+        self._watch("reference" if name == first else "other", name, events, now_us)
         if time.monotonic() - self._estimated_s > _CORRECT_EVERY_S:
             self._estimated_s = time.monotonic()
             self.estimate = self.clocks.estimate()
@@ -151,6 +151,19 @@ class Session:
             events["t"] = self.estimate.to_reference(times)
             now_us = int(self.estimate.to_reference(np.array([now_us]))[0])
         return events, now_us
+
+    def _watch(self, sensor: str, name: str, events: Any, now_us: int) -> None:
+        """Show the estimator what is sound: it must not follow a clock that leaps."""
+        width, height, _ = self.buffer.sizes[name]
+        here = max(self.buffer.clock_us(each) for each in self.buffer.sizes)
+        times, x, y = events["t"], events["x"], events["y"]
+        sound = (np.abs(times - here) < _NEAR_US) & (x >= 0) & (x < width) & (y >= 0) & (y < height)
+        kept = events[sound]
+        kept = kept[np.argsort(kept["t"], kind="stable")]
+        at = (kept["p"].astype(np.int64) * height + kept["y"]) * width + kept["x"]
+        clock_us = now_us if abs(now_us - here) < _NEAR_US else None
+        if self.clocks is not None:
+            self.clocks.push(sensor, kept["t"].astype(np.int64), clock_us, at)
 
     def _hand_on(self, chunks: Sequence[Chunk]) -> None:
         """Chunks of one watermark through the gate into the runner."""
@@ -186,6 +199,16 @@ class Session:
             record = self.describe(decision) if self._sinks else {}
             for sink in self._sinks:
                 sink.write(record)
+
+
+def warm_up(model: FusionSNN, engine: EngineName) -> None:
+    """Run two steps and throw them away: the first ones load compiled code and pack weights."""
+    runner = StreamRunner(model, engine, count=engine == "stepped")
+    step_us = round(model.spec.dt_ms * 1e3)
+    events = np.zeros(2, EVENT_DTYPE)
+    events["t"], events["p"] = [0, step_us], True
+    for name in model.modalities:
+        runner.push(name, events, 2 * step_us)
 
 
 def percentiles(values: Iterable[float]) -> dict[str, float] | None:

@@ -13,10 +13,10 @@ import typer
 
 from sensors.cochlea_gammatone import GammatoneCochlea, GammatoneParams
 from sensors.scenes.wake_up import causal, default_scene
-from spikefuse._types import FloatArray
+from spikefuse._types import FloatArray, Int64Array, StructuredArray
 from spikefuse.cost import energy
 from spikefuse.cost.duty import duty_curve
-from spikefuse.cost.profile import load_profile
+from spikefuse.cost.profile import load_sensor
 from spikefuse.events import EVENT_DTYPE
 from spikefuse.opcounts import OpCounts
 from spikefuse.pages import markdown_table, write_tables
@@ -48,7 +48,7 @@ def missed_and_asleep(n_wake: int, seed: int, n: int) -> tuple[float, float]:
     return float(missed.mean()), float(asleep.mean())
 
 
-def _steps(train: np.ndarray) -> tuple[np.ndarray, np.ndarray]:  # type: ignore[type-arg]
+def _steps(train: StructuredArray) -> tuple[Int64Array, Int64Array]:
     """Steps and how many spikes each holds."""
     per_step = train.sum(axis=1)
     return np.arange(len(per_step)), per_step.astype(np.int64)
@@ -59,9 +59,9 @@ def hearing_mw(awake: float) -> tuple[float, float]:
     ear = GammatoneCochlea(GammatoneParams(n_channels=64, f_max_hz=3500.0))
     counts = OpCounts({"frontend.audio.cochlea": ear.frontend_counts(8000, 8000.0)}, 1)
     spent = energy(counts, PRICED_BY).dynamic_pj
-    power = load_profile(MICROPHONE).static_mw()
-    if spent is None or power is None:
-        raise ValueError(f"{PRICED_BY} and {MICROPHONE} must price hearing, got no price")
+    if spent is None:
+        raise ValueError(f"{PRICED_BY} must price a cochlea, got no price")
+    power = load_sensor(MICROPHONE).power_mw
     part, whole = duty_curve(spent, 1.0, [awake, 1.0], static_mw=power, gated=True)
     return part.total_mw, whole.total_mw
 

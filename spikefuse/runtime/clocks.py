@@ -121,6 +121,12 @@ class _Rate:
         self.bin_us = bin_us
         self.first = 0  # bin number of counts[0]
         self.now_us = 0
+        self.onsets_only = False
+
+    def weights(self, n_bins: int) -> FloatArray:
+        """Of the first bins: counts; their square roots where bursts may be in them."""
+        counts = self.counts[:n_bins].astype(np.float64)
+        return counts if self.onsets_only else np.sqrt(counts)
 
     def add(self, times_us: Int64Array) -> None:
         at = times_us // self.bin_us - self.first
@@ -171,11 +177,11 @@ class ClockEstimator:
     r"""Offset and drift of a sensor against a reference, while their events arrive.
 
     What happens in the world evokes events in both; everything else coincides by chance. For every
-    window of the reference's clock the square roots of counts a bin, which keep bursts from
-    outweighing the rest, are correlated at every lag. Lags of common causes lie on a line in time:
-    the best of a grid of lines is found, and refined by expectation maximisation over a Gaussian of
-    lags about the line and a uniform background. Memory is that of ``history_windows``
-    correlations, however long the stream.
+    window of the reference's clock the counts a bin are correlated at every lag; their square roots
+    where addresses are not known, so that bursts do not outweigh the rest. Lags of common causes
+    lie on a line in time: the best of a grid of lines is found, and refined by expectation
+    maximisation over a Gaussian of lags about the line and a uniform background. Memory is that of
+    ``history_windows`` correlations, however long the stream.
 
     Parameters
     ----------
@@ -239,6 +245,7 @@ class ClockEstimator:
         times = np.asarray(times_us, dtype=np.int64)
         if addresses is not None:
             times = times[self._onsets[sensor].first(times, addresses)]
+            rate.onsets_only = True
         while len(times):
             room_us = (rate.first + len(rate.counts)) * rate.bin_us
             n = int(np.searchsorted(times, room_us, side="left"))
@@ -283,9 +290,8 @@ class ClockEstimator:
             reference.now_us >= (reference.first + self._window) * bin_us
             and other.now_us >= (reference.first + self._window + self._reach) * bin_us
         ):
-            near = np.sqrt(reference.counts[: self._window])
-            far = np.sqrt(other.counts[: self._window + 2 * self._reach])
-            self._keep(near, far)
+            near = reference.weights(self._window)
+            self._keep(near, other.weights(self._window + 2 * self._reach))
             self._move(reference.first + self._window)
 
     def _keep(self, near: FloatArray, far: FloatArray) -> None:

@@ -14,7 +14,7 @@ from tiny_run import tiny
 
 from experiments.commands.stream import _policies, _trial_ms
 from experiments.streaming.opening import open_source, speed_of
-from experiments.streaming.session import Session, percentiles
+from experiments.streaming.session import Session, percentiles, warm_up
 from sensors.files import write_events
 from sensors.live.files import StreamSource
 from sensors.live.sinks import Call
@@ -26,7 +26,7 @@ from spikefuse.events import EVENT_DTYPE, EventStream
 from spikefuse.kernels.binning import bin_events
 from spikefuse.models import FusionSNN, ModelSpec, running_mean
 from spikefuse.runtime import StreamRunner
-from spikefuse.runtime.buffer import BufferParams, JitterBuffer
+from spikefuse.runtime.buffer import BufferParams, Chunk, JitterBuffer
 from spikefuse.runtime.clocks import ClockEstimator, ClockParams
 from spikefuse.runtime.outcomes import Outcomes
 from spikefuse.runtime.policies import ConfidenceExit, DutyCycle
@@ -225,9 +225,11 @@ def test_words_of_the_command_line_become_sources_or_clear_errors(tmp_path):
 
 
 def test_trials_and_policies_follow_the_options():
-    assert _trial_ms(None, 400.0, 400_000, live=False) == 0.0
-    assert _trial_ms(None, 400.0, 400_001, live=False) == 400.0
-    assert _trial_ms(0.0, 400.0, 900_000, live=True) == 0.0
+    assert _trial_ms(None, 400.0, 400_000, False, 20.0) == 0.0
+    assert _trial_ms(None, 410.0, 410_001, False, 20.0) == 420.0
+    assert _trial_ms(0.0, 400.0, 900_000, True, 20.0) == 0.0
+    with pytest.raises(ConfigError, match="--trial"):
+        _trial_ms(410.0, 400.0, 900_000, True, 20.0)
     policy, gate = _policies(400.0, 0.9, 1.0, None, None, list(SIZES))
     assert policy is gate
     with pytest.raises(ConfigError, match="--exit"):
@@ -236,6 +238,26 @@ def test_trials_and_policies_follow_the_options():
         _policies(400.0, 0.9, 1.0, 3, None, list(SIZES))
     with pytest.raises(ConfigError, match="ON/PERIOD"):
         _policies(400.0, None, 1.0, None, "5", list(SIZES))
+
+
+@pytest.mark.parametrize("engine", ["stepped", "event"])
+def test_warming_up_leaves_no_trace(engine):
+    model = model_of()
+    warm_up(model, engine)
+    runner = StreamRunner(model, engine)
+    assert runner.n_steps == 0
+    assert runner.n_events == dict.fromkeys(SIZES, 0)
+
+
+def test_times_without_sense_do_not_reach_the_estimator_of_clocks():
+    session = session_of(model_of(), [], clocks=ClockEstimator(), params=BufferParams())
+    wild = recording("audio").events.copy()
+    wild["t"][::3] += 1 << 50
+    wild["x"][1::3] = 30_000
+    session.run([Chunk("vision", recording("vision").events, 200_000)])
+    session.run([Chunk("audio", wild, 200_000)])
+    assert session.clocks.skipped == 0
+    assert len(session.clocks._onsets["other"]._last) <= 40  # of two polarities
 
 
 def test_what_sinks_get_is_json():
