@@ -58,8 +58,7 @@ def draw_membranes(data: RunRecord | Mapping[str, Any], folder: Path) -> list[Pa
             axis.set_ylim(None, max(1.2 * threshold, 1.15 * float(v[:, k].max())))
             axis.set_ylabel(f"neuron {int(neurons[k])}")
         axes[0, 0].set_title(
-            "Membranes of the most active fused neurons (after reset; red strokes: spikes; "
-            "dashed: threshold)",
+            "Most active fused neurons, after reset (red strokes: spikes; dashed: threshold)",
             loc="left",
             fontsize=9,
         )

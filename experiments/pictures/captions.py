@@ -17,7 +17,7 @@ RUNS = {
     "membranes": "Membranes of the most active fused neurons and of the readout, same sample.",
     "activity": "Rates of rows, and intervals between spikes of one row, same sample.",
     "delays": "Delays before and after training; with windows also their widths, and each window "
-    "over the lag.",
+    "over the lag. Dashed: the lag in the data, where it is known; a run need not find it.",
     "confusion": "Which classes are taken for which, each model, all seeds.",
     "anytime": "Accuracy of the answer given after each time.",
     "exits": "Accuracy if each sample is answered as soon as the model is sure.",
