@@ -6,7 +6,19 @@ from collections.abc import Mapping
 from typing import Any
 
 # What stands behind a judged figure.
-UNITS = {"ratio": "x", "row_gb_per_s": " GB/s of weight rows", "r_squared": " R squared"}
+UNITS = {
+    "ratio": "x",
+    "row_gb_per_s": " GB/s of weight rows",
+    "r_squared": " R squared",
+    "ns_per_event": " ns per event",
+    "million_events_per_s": " million events/s",
+    "event_p50_us": " us in the median, event engine",
+    "event_p99_us": " us or less in 99 of 100, event engine",
+    "event_cpu_p99_us": " us of processor time or less in 99 of 100, event engine",
+    "stepped_p50_us": " us in the median, stepped engine",
+    "stepped_p99_us": " us or less in 99 of 100, stepped engine",
+    "stepped_cpu_p99_us": " us of processor time or less in 99 of 100, stepped engine",
+}
 
 
 def row_lines(result: Mapping[str, Any]) -> list[str]:

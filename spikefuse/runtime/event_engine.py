@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from spikefuse._types import StructuredArray
+from spikefuse.events import EVENT_DTYPE
 from spikefuse.fusion.late import LateFusion
 from spikefuse.kernels.binning import Counts
 from spikefuse.kernels.stream import FIRST, SIZE, StreamState, advance
@@ -57,6 +58,9 @@ class EventEngine:
         self.compiled = event_network(model)
         self.network, self.populations = self.compiled.network, self.compiled.populations
         self._n_steps = 0
+        # Compiled, or read from the cache, before the first event comes.
+        nothing = [np.zeros(0, EVENT_DTYPE)] * self.network.n_inputs
+        advance(self.network, StreamState.at_rest(self.network), 0, 0, nothing, backend=backend)
         self._state = StreamState.at_rest(self.network)
         self._spikes = np.zeros((0, self.network.neurons.shape[1]), np.uint8)
 

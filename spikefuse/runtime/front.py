@@ -153,15 +153,17 @@ class Front:
         self.last_step[modality] = int(clock["last_step"])
 
     def _take(self, modality: str, until: int) -> StructuredArray:
-        waiting = self.waiting(modality)
-        if not len(waiting) or waiting["t"][0] >= until:
+        parts = self._waiting[modality]
+        if not parts or parts[0]["t"][0] >= until:
             return _NOTHING
+        waiting = self.waiting(modality)
         n = len(waiting)
         if waiting["t"][-1] >= until:
             n = int(np.searchsorted(waiting["t"], until, side="left"))
         rest = waiting[n:]
-        # A copy, or a few events would keep all of a large push alive.
-        self._waiting[modality] = [rest.copy()] if len(rest) else []
+        if rest.base is not None and rest.base.nbytes > 2 * rest.nbytes:
+            rest = rest.copy()  # or a few events would keep all of a large push alive
+        self._waiting[modality] = [rest] if len(rest) else []
         self._n_waiting[modality] = len(rest)
         return waiting[:n]
 

@@ -267,3 +267,14 @@ def test_long_silence_runs_in_blocks_and_loses_no_step() -> None:
         found = runner.finish(2_000_000)
         assert [d.step for d in found] == list(range(9, 400, 10))
         assert runner.n_waiting == 0
+
+
+def test_a_large_push_is_worked_off_without_being_kept_alive() -> None:
+    runner = StreamRunner(model_of(), block_steps=1)
+    runner.push("vision", busy("vision", 2_000_000, 4_000))
+    for k in range(1, 400):
+        runner.advance("audio", k * STEP_US)
+        waiting = runner._front.waiting("vision")
+        held = waiting.nbytes if waiting.base is None else waiting.base.nbytes
+        assert held <= 2 * max(waiting.nbytes, 1) or not len(waiting)
+    assert runner.n_steps == 399

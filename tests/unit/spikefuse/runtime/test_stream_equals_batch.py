@@ -205,7 +205,7 @@ def test_encoders_of_another_make_name_the_stepped_engine() -> None:
             return spikes, state
 
     part = ModalitySpec("audio", SIZES["audio"], EncoderSpec((), 20))
-    model = FusionSNN(ModelSpec((part,), 4, DT_MS), {"audio": Other()})
+    model = FusionSNN(ModelSpec((part,), 4, DT_MS), {"audio": Other()}).eval()
     with pytest.raises(ConfigError, match=r"audio.*Other.*stepped"):
         StreamRunner(model, "event")
 
