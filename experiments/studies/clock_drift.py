@@ -91,8 +91,9 @@ def one_stream(kind: str, seed: int, seconds: int = SECONDS) -> dict[str, Any]:
 def table(rows: list[dict[str, Any]]) -> str:
     """A row for each kind of stream: errors and how often the limits are exceeded."""
     cells = []
-    for kind in STREAMS:
-        found = [row for row in rows if row["kind"] == kind]
+    lengths = sorted({row["seconds"] for row in rows})
+    for kind, seconds in [(kind, seconds) for kind in STREAMS for seconds in lengths]:
+        found = [row for row in rows if (row["kind"], row["seconds"]) == (kind, seconds)]
         if not found:
             continue
         locked = [row for row in found if row["locked"]]
@@ -107,6 +108,7 @@ def table(rows: list[dict[str, Any]]) -> str:
         cells.append(
             [
                 kind,
+                f"{seconds}",
                 f"{len(locked)} of {n}",
                 f"{delay:.2f}",
                 f"{np.std(lag):.2f}",
@@ -117,6 +119,7 @@ def table(rows: list[dict[str, Any]]) -> str:
         )
     header = [
         "stream",
+        "s",
         "locked",
         "sensors' delay, ms",
         "sd of the lag amid the stream, ms",
@@ -132,20 +135,28 @@ def main(
     document: Annotated[Path | None, typer.Option("--document")] = None,
     seeds: Annotated[int, typer.Option("--seeds", min=1)] = 40,
     rendered_seeds: Annotated[int, typer.Option("--rendered-seeds", min=0)] = 16,
-    seconds: Annotated[int, typer.Option("--seconds", min=20)] = SECONDS,
+    longer: Annotated[
+        int, typer.Option("--longer", help="Bare streams of so many seconds besides; 0: none.")
+    ] = 2 * SECONDS,
 ) -> None:
     """Run what is missing, then write the table."""
     lines = json_path.read_text().splitlines() if json_path.is_file() else []
     rows: list[dict[str, Any]] = [json.loads(line) for line in lines]
     there = {(row["kind"], row["seed"], row["seconds"]) for row in rows}
-    for kind in STREAMS:
-        for seed in range(seeds if kind.startswith("bare") else rendered_seeds):
-            if (kind, seed, seconds) in there:
-                continue
-            rows.append(one_stream(kind, seed, seconds))
-            with json_path.open("a") as file:
-                file.write(json.dumps(rows[-1]) + "\n")
-    text = table([row for row in rows if row["seconds"] == seconds])
+    bare = [kind for kind in STREAMS if kind.startswith("bare")]
+    wanted = [
+        (kind, seed, SECONDS)
+        for kind in STREAMS
+        for seed in range(seeds if kind in bare else rendered_seeds)
+    ]
+    wanted += [(kind, seed, longer) for kind in bare for seed in range(seeds) if longer]
+    for kind, seed, seconds in wanted:
+        if (kind, seed, seconds) in there:
+            continue
+        rows.append(one_stream(kind, seed, seconds))
+        with json_path.open("a") as file:
+            file.write(json.dumps(rows[-1]) + "\n")
+    text = table(rows)
     print(text)
     if document is not None:
         write_tables(document, {"clocks": text})

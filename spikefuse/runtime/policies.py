@@ -235,6 +235,9 @@ class WakeUp:
     n_wake : int
         0 never sleeps.
     window_ms, hold_ms : float
+    columns : (first, last), optional
+        Only the leader's events there count, both ends with them; all by default. Where something
+        that comes near is seen late, say: at the retina's edge.
 
     Raises
     ------
@@ -247,7 +250,13 @@ class WakeUp:
     """
 
     def __init__(
-        self, leader: str, sleeper: str, n_wake: int, window_ms: float = 20.0, hold_ms: float = 60.0
+        self,
+        leader: str,
+        sleeper: str,
+        n_wake: int,
+        window_ms: float = 20.0,
+        hold_ms: float = 60.0,
+        columns: tuple[int, int] | None = None,
     ) -> None:
         if leader == sleeper:
             raise ValueError(f"leader and sleeper must differ, got {leader!r} twice")
@@ -257,6 +266,7 @@ class WakeUp:
                 f"{n_wake}, {window_ms} and {hold_ms}"
             )
         self.leader, self.sleeper, self.n_wake = leader, sleeper, n_wake
+        self._columns = columns
         self._window_us, self._hold_us = round(window_ms * 1e3), round(hold_ms * 1e3)
         self._first = 0  # window that `_counts` begins with
         self._counts = np.zeros(1, np.int64)
@@ -267,7 +277,11 @@ class WakeUp:
         """The leader's events, and the sleeper's while it is awake."""
         since = self._admitted.since(modality)
         if modality == self.leader:
-            self._watch(events["t"].astype(np.int64), now_us)
+            seen = events
+            if self._columns is not None:
+                first, last = self._columns
+                seen = events[(events["x"] >= first) & (events["x"] <= last)]
+            self._watch(seen["t"].astype(np.int64), now_us)
         if modality != self.sleeper or self.n_wake == 0:
             self._admitted.add(modality, now_us - since, now_us)
             return events

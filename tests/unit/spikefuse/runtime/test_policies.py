@@ -88,6 +88,15 @@ def test_the_sleeper_wakes_after_the_window_that_woke_it_and_not_before(chunk_us
     assert gate.awake_share("vision") == 1.0
 
 
+def test_only_the_columns_that_are_watched_wake():
+    gate = WakeUp("vision", "audio", n_wake=1, window_ms=10, hold_ms=10, columns=(2, 3))
+    seen = events([1_000, 31_000, 61_000])
+    seen["x"] = [1, 2, 4]
+    gate.admit("vision", seen, 100_000)
+    heard = gate.admit("audio", events(range(0, 100_000, 1_000)), 100_000)
+    assert heard["t"].tolist() == list(range(40_000, 50_000, 1_000))
+
+
 def test_a_threshold_of_zero_never_sleeps():
     gate = WakeUp("vision", "audio", n_wake=0)
     assert len(gate.admit("audio", events([1, 2]), 10)) == 2
