@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -268,21 +268,28 @@ class StreamRunner:
             If the file is no snapshot, or one of another model.
         """
         tensors, plain = read_snapshot(Path(path))
-        if plain["model"] != fingerprint(model):
+        if plain.get("model") != fingerprint(model):
             raise DataError(f"snapshot must be of this model, got one of another: {path}")
-        runner = cls(model, **plain["options"], on_decision=on_decision, policy=policy)
+        try:
+            runner = cls(model, **plain["options"], on_decision=on_decision, policy=policy)
+            runner._take_over(tensors, plain)
+        except (KeyError, TypeError, ValueError) as error:
+            raise DataError(f"snapshot must hold all of a runner, got {path}: {error}") from error
+        return runner
+
+    def _take_over(self, tensors: Mapping[str, torch.Tensor], plain: Mapping[str, Any]) -> None:
+        """What a snapshot holds, in the place of this runner's own."""
         prefix = "engine."
-        runner.engine.restore(
+        self.engine.restore(
             {k.removeprefix(prefix): x for k, x in tensors.items() if k.startswith(prefix)},
             plain["engine"],
         )
-        for name, clock in plain["clocks"].items():
+        for name in self.model.modalities:
             waiting = tensors[f"waiting.{name}"].numpy().view(EVENT_DTYPE)
-            runner._front.restore(name, waiting, clock)
-        runner._evidence.restore(plain["evidence"])
-        runner._step, runner.finished = int(plain["step"]), bool(plain["finished"])
-        runner.n_decisions = int(plain["n_decisions"])
-        return runner
+            self._front.restore(name, waiting, plain["clocks"][name])
+        self._evidence.restore(plain["evidence"])
+        self._step, self.finished = int(plain["step"]), bool(plain["finished"])
+        self.n_decisions = int(plain["n_decisions"])
 
     def _run(self, until: int) -> list[Decision]:
         """Run the steps before ``until``, in blocks; hand over what belongs to the open one."""

@@ -54,7 +54,7 @@ def read_snapshot(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise DataError(f"snapshot must be a safetensors file, got {path}: {error}") from error
     if metadata.get("format") != _FORMAT:
         raise DataError(f"snapshot must be of format {_FORMAT}, got {metadata.get('format')!r}")
-    plain: dict[str, Any] = json.loads(metadata["plain"])
+    plain: dict[str, Any] = json.loads(metadata.get("plain", "{}"))
     return tensors, plain
 
 

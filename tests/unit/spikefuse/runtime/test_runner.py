@@ -16,6 +16,7 @@ from spikefuse.interop.encoders import wrap_norse
 from spikefuse.kernels.binning import bin_events
 from spikefuse.models import FusionSNN, ModelSpec
 from spikefuse.runtime import Decision, StreamRunner
+from spikefuse.runtime.snapshot import read_snapshot, write_snapshot
 
 SIZES = {"vision": (6, 5, 2), "audio": (20, 1, 1)}
 STEP_US = 5_000
@@ -184,6 +185,15 @@ def test_a_snapshot_of_another_model_or_of_nothing_is_refused(tmp_path: Path) ->
     (tmp_path / "half").write_bytes((tmp_path / "at").read_bytes()[:100])
     with pytest.raises(DataError, match="safetensors"):
         StreamRunner.restore(tmp_path / "half", model_of())
+    tensors, plain = read_snapshot(tmp_path / "at")
+    for missing in ("clocks", "options", "evidence", "step"):
+        write_snapshot(tmp_path / "part", tensors, {k: x for k, x in plain.items() if k != missing})
+        with pytest.raises(DataError, match=f"all of a runner.*{missing}"):
+            StreamRunner.restore(tmp_path / "part", model_of())
+    del tensors["waiting.audio"]
+    write_snapshot(tmp_path / "part", tensors, plain)
+    with pytest.raises(DataError, match=r"waiting\.audio"):
+        StreamRunner.restore(tmp_path / "part", model_of())
     with pytest.raises(DataError, match="must be a file"):
         StreamRunner.restore(tmp_path / "none", model_of())
 
