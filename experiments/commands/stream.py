@@ -93,7 +93,7 @@ def stream(
     from experiments.streaming.session import Session, warm_up
     from experiments.streaming.show import LiveTable, print_stream
     from sensors.live.files import StreamSource
-    from sensors.live.source import Pace, in_turn
+    from sensors.live.source import Epoch, Pace, in_turn
     from spikefuse.runtime import StreamRunner
     from spikefuse.runtime.buffer import BufferParams, JitterBuffer
     from spikefuse.runtime.clocks import ClockEstimator
@@ -104,9 +104,20 @@ def stream(
     net, result = open_model(run, config, model, config.seeds[0] if seed is None else seed)
     words = _sources(net, vision, audio, more or [])
     sizes = {part.name: part.sensor_size for part in net.spec.modalities}
-    outcomes = Outcomes()
+    warm_up(net, chosen)
+    outcomes, epoch = Outcomes(), Epoch()
     opened = [
-        open_source(where, name, sizes[name], config, outcomes, ear=ear, packets=packets, fps=fps)
+        open_source(
+            where,
+            name,
+            sizes[name],
+            config,
+            outcomes,
+            epoch=epoch,
+            ear=ear,
+            packets=packets,
+            fps=fps,
+        )
         for name, where in words.items()
     ]
     live = any(source.live for source in opened)
@@ -135,7 +146,6 @@ def stream(
         ClockEstimator() if align else None,
         temperature,
     )
-    warm_up(net, chosen)
     started = time.monotonic()
     with LiveTable(console, config) as table:
         try:

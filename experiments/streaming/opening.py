@@ -19,7 +19,7 @@ from sensors.files import read_events
 from sensors.live.files import StreamSource
 from sensors.live.film import FILM_SUFFIXES, FilmSource
 from sensors.live.sound import MicrophoneSource, wav_source
-from sensors.live.source import Source
+from sensors.live.source import Epoch, Source
 from sensors.live.udp import UdpSource
 from sensors.video import VIDEO_SUFFIXES
 from spikefuse.errors import ConfigError, DataError
@@ -71,6 +71,7 @@ def open_source(
     config: Config,
     outcomes: Outcomes,
     *,
+    epoch: Epoch | None = None,
     ear: str = "run",
     packets: str = "t64_x16_y16_on8",
     fps: float = 30.0,
@@ -87,6 +88,8 @@ def open_source(
         That the model was trained for.
     config : Config
     outcomes : Outcomes
+    epoch : Epoch, optional
+        Zero of the live sources, shared by them.
     ear : "run" or "streaming"
         Sound files through the cochlea of the run, which hears the whole file first as in training,
         or through the streaming one.
@@ -104,14 +107,13 @@ def open_source(
         port = where.removeprefix("udp:")
         if not port.isdigit():
             raise ConfigError(f"--{modality} must be udp:PORT, got {where!r}")
-        return UdpSource(modality, int(port), packets, outcomes=outcomes)
+        return UdpSource(modality, int(port), packets, epoch=epoch, outcomes=outcomes)
     sound = where == "mic" or Path(where).suffix.lower() in _SOUNDS
     if sound and size[1:] != (1, 1):
         raise ConfigError(f"--{modality} must be events or a film for a {size} sensor, got sound")
     if where == "mic":
-        return MicrophoneSource(
-            modality, cochlea=_streaming_ear(config, size[0], 16_000), outcomes=outcomes
-        )
+        ear_model = _streaming_ear(config, size[0], 16_000)
+        return MicrophoneSource(modality, cochlea=ear_model, epoch=epoch, outcomes=outcomes)
     path = Path(where)
     if sound:
         return _sound(path, modality, size, config, ear, chunk_ms)

@@ -13,6 +13,7 @@ import numpy as np
 from sensors.audio_source import read_wav
 from sensors.cochlea_gammatone import GammatoneCochlea
 from sensors.cochlea_model import CochleaModel
+from sensors.live.source import Epoch
 from spikefuse._types import Float32Array, FloatArray
 from spikefuse.errors import DataError
 from spikefuse.runtime.buffer import Chunk
@@ -109,6 +110,8 @@ class MicrophoneSource:
         By default the one that brings the first half second to the cochlea's level.
     device : str or int, optional
         As sounddevice names it.
+    epoch : Epoch, optional
+        When the stream began; shared by its live sources. With the first sound by default.
     chunk_ms : float
     wait_ms : float
         How long to wait for sound before giving way to other sources.
@@ -129,6 +132,7 @@ class MicrophoneSource:
         cochlea: CochleaModel[Any] | None = None,
         gain: float | None = None,
         device: str | int | None = None,
+        epoch: Epoch | None = None,
         chunk_ms: float = 10.0,
         wait_ms: float = 20.0,
         outcomes: Outcomes | None = None,
@@ -143,6 +147,7 @@ class MicrophoneSource:
         self._cochlea = cochlea if cochlea is not None else GammatoneCochlea()
         self.outcomes = outcomes if outcomes is not None else Outcomes()
         self._wait_s = wait_ms * 1e-3
+        self._epoch = epoch if epoch is not None else Epoch()
         self._blocks: queue.Queue[Float32Array] = queue.Queue(maxsize=200)
         self._n = max(1, round(chunk_ms * 1e-3 * sample_rate))
         self._lost = 0  # samples, told to the cochlea as silence
@@ -164,7 +169,7 @@ class MicrophoneSource:
         """A chunk a block, or None; until the source is closed."""
         first: list[Float32Array] = []
         state: Any = None
-        heard = 0
+        heard = began_us = 0
         while self._open:
             try:
                 block = self._blocks.get(timeout=self._wait_s)
@@ -172,6 +177,7 @@ class MicrophoneSource:
                 yield None
                 continue
             if state is None:
+                began_us = began_us if first else self._epoch.now_us()
                 first.append(block)
                 level = np.concatenate(first)
                 if self._gain is None and 2 * len(level) < self._rate:
@@ -183,7 +189,8 @@ class MicrophoneSource:
             block = np.concatenate([np.zeros(lost, np.float32), block])
             events, state = self._cochlea.advance(block, state)
             heard += len(block)
-            heard_us = round(1e6 * heard / self._rate)
+            heard_us = began_us + round(1e6 * heard / self._rate)
+            events["t"] += began_us
             yield Chunk(self.modality, events, max(heard_us - _HELD_BACK_US, 0))
 
     def close(self) -> None:

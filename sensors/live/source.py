@@ -35,6 +35,20 @@ class Source(Protocol):
         ...
 
 
+class Epoch:
+    """The zero of live sources' time: when the first of them is heard."""
+
+    def __init__(self) -> None:
+        self._zero_s: float | None = None
+
+    def now_us(self) -> int:
+        """Microseconds since zero; the first call makes it."""
+        now = time.monotonic()
+        if self._zero_s is None:
+            self._zero_s = now
+        return round((now - self._zero_s) * 1e6)
+
+
 class Pace:
     """Stream time against the host's clock.
 

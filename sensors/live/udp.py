@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import socket
-import time
 from collections.abc import Iterator
 from typing import Literal
 
 import numpy as np
 
 from sensors.live.packets import format_by_name
+from sensors.live.source import Epoch
 from spikefuse._types import StructuredArray
 from spikefuse.errors import DataError
 from spikefuse.runtime.buffer import Chunk
@@ -36,8 +36,11 @@ class UdpSource:
     host : str
         Address to listen at; only this machine by default.
     zero : "arrival" or "sent"
-        Time 0 of the stream: the first event's time becomes that of its arrival since the source
-        was made, or times are believed as sent. Without times in the packets it is their arrival.
+        The first event's time becomes that of its arrival, or times are believed as sent. Without
+        times in the packets it is their arrival.
+    epoch : Epoch, optional
+        When arrivals count from; shared by the sources of a stream. Its own first packet by
+        default.
     wait_ms : float
         How long to wait for a packet before giving way to other sources.
     outcomes : Outcomes, optional
@@ -59,6 +62,7 @@ class UdpSource:
         packets: str = "t64_x16_y16_on8",
         host: str = "127.0.0.1",
         zero: Literal["arrival", "sent"] = "arrival",
+        epoch: Epoch | None = None,
         wait_ms: float = 2.0,
         outcomes: Outcomes | None = None,
     ) -> None:
@@ -71,7 +75,7 @@ class UdpSource:
         self.modality, self._format = modality, format_by_name(packets)
         self.outcomes = outcomes if outcomes is not None else Outcomes()
         self._offset_us: int | None = 0 if zero == "sent" else None
-        self._began_s = time.monotonic()
+        self._epoch = epoch if epoch is not None else Epoch()
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         try:
             self._socket.bind((host, port))
@@ -117,7 +121,7 @@ class UdpSource:
         self._socket.close()
 
     def _placed(self, events: StructuredArray) -> StructuredArray:
-        now_us = round((time.monotonic() - self._began_s) * 1e6)
+        now_us = self._epoch.now_us()
         if not self._format.timed:
             events["t"] = now_us
             return events

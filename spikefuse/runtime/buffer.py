@@ -36,7 +36,7 @@ class BufferParams:
         An event equal to one that is still held in time, address and polarity.
     jump : "rebase", "drop" or "raise"
         A clock that leaps by more than ``jump_ms``: from there on the sensor's times are moved so
-        that they go on where they stood, or what lies beyond it is dropped, or it is an error.
+        that they go on at the foremost clock, or what lies beyond it is dropped, or it is an error.
     jump_ms : float
         Smallest leap; ``math.inf`` believes every time.
     silent_ms : float
@@ -299,6 +299,8 @@ class JitterBuffer:
                     usable = False
                     self.outcomes.note(modality, "beyond a jump", len(piece))
                 else:
+                    # Its present is that of the others, if they are further.
+                    leap = first - max(foremost, newest)
                     held.offset_us -= leap
                     moved = moved - leap
             if usable:

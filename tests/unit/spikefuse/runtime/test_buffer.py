@@ -126,6 +126,14 @@ def test_a_clock_that_leaps_goes_on_where_it_stood(leap_us):
     assert drained(buffer)["t"].tolist() == [start, start + 1000, start + 1000, start + 1700]
 
 
+def test_a_sensor_that_begins_late_with_a_clock_of_its_own_joins_the_others():
+    buffer = JitterBuffer(SIZES, BufferParams(latency_ms=10, jump_ms=1000))
+    buffer.push("vision", events(np.arange(0, 3_000_000, 1000)))
+    buffer.push("audio", events([90_000_000, 90_000_500]))
+    assert buffer.clock_us("audio") == 2_999_500
+    assert buffer.outcomes.count("audio", "late") == 0
+
+
 def test_one_damaged_time_among_good_ones_leaves_the_clock_where_it_was():
     buffer = JitterBuffer(SIZES)
     buffer.push("vision", events([1000, 2000, 1 << 50, 3000, 4000]))
