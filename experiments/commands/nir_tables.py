@@ -41,7 +41,5 @@ def _cell(parity: Parity) -> str:
         return "does not run it"
     if not parity.equal:
         return "**runs it differently**"
-    worst = max(layer.deviation / layer.bound for layer in parity.layers.values())
-    n_spikes = sum(layer.n_spikes for layer in parity.layers.values())
     ties = f", {parity.n_ties} ties" if parity.n_ties else ""
-    return f"equal: {n_spikes:,} spikes{ties}, membrane at {worst:.0%} of the bound"
+    return f"equal{ties}"

@@ -128,7 +128,7 @@ def run_case(case: Case, profile: str, seed: int = 0) -> Outcome:
     except ConfigError as error:
         return Outcome(str(error))
     back = from_nir(graph)
-    inputs = random_input(back, 100, 4, 0.1, seed)
+    inputs = random_input(back, 100, 2, 0.15, seed)
     if isinstance(model, FusionSNN):
         own = check_model(model, back, inputs)
     else:

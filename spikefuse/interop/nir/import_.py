@@ -25,6 +25,7 @@ class _Importing:
     dt_s: float
     step_ms: float
     tau_scale: float
+    foreign: bool
     edges: list[tuple[str, str]]
     recurrent: dict[str, str]
     shapes: dict[str, Shape] = field(default_factory=dict)
@@ -82,6 +83,19 @@ def from_nir(graph: Any, *, dt_ms: float | None = None, tau_scale: float = 1.0) 
     DataError
         If the step is missing, or the graph holds what has no twin here; the node is named.
     """
+    try:
+        return _network(graph, dt_ms, tau_scale)
+    except DataError:
+        raise
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
+        # What nobody checked: arrays of other ranks, fields of other types.
+        raise DataError(
+            f"graph must hold whole nodes of matching sizes, got {type(error).__name__}: {error}"
+        ) from error
+
+
+def _network(graph: Any, dt_ms: float | None, tau_scale: float) -> NirNetwork:
+    """`from_nir`, with whatever it stumbles over."""
     nir = nir_module()
     metadata = graph.metadata if isinstance(graph.metadata, dict) else {}
     dt_s, step_ms = _steps(metadata, dt_ms)
@@ -94,7 +108,9 @@ def from_nir(graph: Any, *, dt_ms: float | None = None, tau_scale: float = 1.0) 
     edges = list(dict.fromkeys(edges))
     recurrent = _recurrent(graph, edges)
     kept = [e for e in edges if e[0] not in recurrent and e[1] not in recurrent]
-    work = _Importing(graph, dt_s, step_ms, tau_scale, kept, {b: a for a, b in recurrent.items()})
+    foreign = dt_ms is not None
+    loops = {b: a for a, b in recurrent.items()}
+    work = _Importing(graph, dt_s, step_ms, tau_scale, foreign, kept, loops)
     order = _in_order(graph.nodes, kept, set(recurrent))
     inputs: dict[str, Shape] = {}
     for name in order:
@@ -119,16 +135,13 @@ def from_nir(graph: Any, *, dt_ms: float | None = None, tau_scale: float = 1.0) 
         replace(n, name=rename[n.name], sources=tuple(rename[s] for s in n.sources))
         for n in work.ready
     ]
-    try:
-        return NirNetwork(
-            {rename[name]: shape for name, shape in inputs.items()},
-            nodes,
-            [rename[name] for name in outputs],
-            step_ms,
-            _joined(metadata),
-        )
-    except (ValueError, KeyError) as error:
-        raise DataError(f"graph must be a network of layers, got: {error}") from error
+    return NirNetwork(
+        {rename[name]: shape for name, shape in inputs.items()},
+        nodes,
+        [rename[name] for name in outputs],
+        step_ms,
+        _joined(metadata),
+    )
 
 
 def _steps(metadata: dict[str, Any], dt_ms: float | None) -> tuple[float, float]:
@@ -207,6 +220,7 @@ def _find_shape(work: _Importing, name: str, node: Any) -> None:
             work.dt_s,
             work.step_ms,
             work.tau_scale,
+            work.foreign,
             None if loop is None else work.graph.nodes[loop],
         )
 

@@ -143,12 +143,13 @@ def neurons_of(
     dt_s: float,
     step_ms: float,
     tau_scale: float,
+    foreign: bool,
     loop: Any,
 ) -> Neurons:
     """A layer of neurons with the decays of forward Euler.
 
     ``dt_s`` is the step that the file's time constants are for, ``step_ms`` the one that the layer
-    runs with.
+    runs with; of a foreign file, time constants that look as if in another unit are warned of.
 
     Raises
     ------
@@ -183,7 +184,7 @@ def neurons_of(
         beta, rate = torch.ones(n, dtype=torch.float64), torch.full((n,), dt_s).double()
     else:
         tau = values("tau_mem" if isinstance(node, nir.CubaLIF) else "tau") * tau_scale
-        beta = _euler(name, tau, dt_s)
+        beta = _euler(name, tau, dt_s, warn=foreign)
         rate = dt_s / tau
     gain = r * rate
     threshold = values("v_threshold", 1.0)
@@ -243,7 +244,7 @@ def _readout(beta: Tensor, step_ms: float) -> LIReadout:
     return layer
 
 
-def _euler(name: str, tau: Tensor, dt_s: float, least: float = 0.0) -> Tensor:
+def _euler(name: str, tau: Tensor, dt_s: float, least: float = 0.0, warn: bool = False) -> Tensor:
     """Decays of a forward Euler step."""
     beta = 1.0 - dt_s / tau
     if not bool((tau > 0).all()) or bool((beta < least).any()):
@@ -252,7 +253,7 @@ def _euler(name: str, tau: Tensor, dt_s: float, least: float = 0.0) -> Tensor:
             f"{float(tau.min()) * 1e3:g} ms of {name!r}; Norse's to_nir writes tau * dt unless it "
             "is given dt=1.0: see --tau-scale"
         )
-    if least == 0.0 and bool((beta < 0.5).any()):
+    if warn and bool((beta < 0.5).any()):
         warnings.warn(
             f"time constants of {name!r} are below two steps of {dt_s * 1e3:g} ms: if the file is "
             "of Norse's to_nir, which writes tau * dt, give --tau-scale",
