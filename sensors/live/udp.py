@@ -16,14 +16,16 @@ from spikefuse.runtime.buffer import Chunk
 from spikefuse.runtime.outcomes import Outcomes
 
 _LARGEST = 65_535  # bytes of a UDP payload, more than any
-_PACKETS_AT_ONCE = 256
+# Few, so that of two sensors with a backlog neither gets far ahead of the other.
+_PACKETS_AT_ONCE = 16
+_KERNEL_BYTES = 4 << 20  # asked for; the kernel may give less
 
 
 class UdpSource:
     """Events that other programs send to a port of this machine.
 
     A packet that does not hold whole events of the format is one outcome ``malformed packet`` and
-    nothing else. A chunk holds at most 256 packets; what comes faster waits in the kernel's buffer,
+    nothing else. A chunk holds at most 16 packets; what comes faster waits in the kernel's buffer,
     which drops what does not fit.
 
     Parameters
@@ -77,6 +79,7 @@ class UdpSource:
         self._offset_us: int | None = 0 if zero == "sent" else None
         self._epoch = epoch if epoch is not None else Epoch()
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _KERNEL_BYTES)
         try:
             self._socket.bind((host, port))
         except OSError as error:

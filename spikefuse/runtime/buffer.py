@@ -299,10 +299,8 @@ class JitterBuffer:
                     usable = False
                     self.outcomes.note(modality, "beyond a jump", len(piece))
                 else:
-                    # Its present is that of the others, if they are further.
-                    leap = first - max(foremost, newest)
-                    held.offset_us -= leap
-                    moved = moved - leap
+                    held.leap_to(int(piece[0]), max(foremost, newest), self._jump_us)
+                    moved = piece + held.offset_us
             if usable:
                 newest = max(newest, int(moved.max()))
             kept.append(np.full(len(piece), usable))

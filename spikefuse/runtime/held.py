@@ -20,6 +20,7 @@ class Held:
         self.start = self.end = 0
         self.newest_us = 0  # furthest time of the clock, on the stream's
         self.offset_us = 0  # added to the sensor's times since its last leap
+        self.former_us = 0  # what was added before that leap
         self.silent = False
         self.flooded = False
 
@@ -33,6 +34,16 @@ class Held:
     def place_of(self, time_us: int) -> int:
         """How many are before a time; not by numpy, which would copy all the times."""
         return bisect_left(self.events["t"], time_us)
+
+    def leap_to(self, time_us: int, present_us: int, jump_us: float) -> None:
+        """Move the clock so that one of the sensor's times is the present.
+
+        If the times are those of before the last leap, as after one stray packet, it is undone.
+        """
+        offset_us = self.former_us
+        if abs(time_us + offset_us - present_us) > jump_us:
+            offset_us = present_us - time_us
+        self.former_us, self.offset_us = self.offset_us, offset_us
 
     def replace_from(self, k: int, tail: StructuredArray) -> None:
         """Keep the first ``k`` and put ``tail`` behind them."""

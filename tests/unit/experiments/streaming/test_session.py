@@ -151,7 +151,7 @@ def test_half_the_duty_lets_half_the_events_through():
 
 def test_events_over_sockets_are_answered_and_damage_is_counted():
     seen, outcomes = [], Outcomes()
-    params = BufferParams(overflow="drop", silent_ms=200)
+    params = BufferParams(overflow="drop", silent_ms=5000)
     session = session_of(model_of(), seen, params=params, outcomes=outcomes)
     sources = [UdpSource(m, 0, zero="sent", outcomes=outcomes) for m in SIZES]
     senders = [UdpSender("127.0.0.1", s.port) for s in sources]
@@ -161,13 +161,16 @@ def test_events_over_sockets_are_answered_and_damage_is_counted():
             for sender, name in zip(senders, SIZES, strict=True):
                 events = recording(name).events
                 times = events["t"]
-                sender.send(events[(times >= start) & (times < start + 20_000)])
                 sender.send_bytes(b"xyz")
+                sender.send(events[(times >= start) & (times < start + 20_000)])
             time.sleep(0.01)
 
     thread = threading.Thread(target=send)
     thread.start()
-    session.run(in_turn(sources, for_s=1.5))
+    for chunk in in_turn(sources, for_s=20.0):
+        session.run([chunk])
+        if sum(session.tally.n_events.values()) == 3000:
+            break
     thread.join()
     session.finish()
     for sender in senders:
