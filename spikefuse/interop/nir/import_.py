@@ -122,12 +122,13 @@ def _network(graph: Any, dt_ms: float | None, tau_scale: float) -> NirNetwork:
     for name in order:
         if not isinstance(graph.nodes[name], nir.Input | nir.Output):
             _convert(work, name, graph.nodes[name])
-    outputs = [
-        work.places.get((source, name), source)
-        for name in order
-        if isinstance(graph.nodes[name], nir.Output)
-        for source in work.sources(name)
-    ]
+    outputs: list[str] = []
+    for name, node in graph.nodes.items():
+        if isinstance(node, nir.Output):
+            sources = work.sources(name)
+            if len(sources) != 1:
+                raise DataError(f"outputs must have one source, got {sources} of {name!r}")
+            outputs.append(work.places.get((sources[0], name), sources[0]))
     if not inputs or not outputs:
         raise DataError(f"graph must have inputs and outputs, got nodes {sorted(graph.nodes)}")
     rename = {name: name.replace(".", "_") for name in [*inputs, *(n.name for n in work.ready)]}
