@@ -15,6 +15,7 @@ from experiments.bench.commands import bench
 from experiments.commands.count import count
 from experiments.commands.data import data
 from experiments.commands.gallery import gallery
+from experiments.commands.nir import nir
 from experiments.commands.places import limit_threads, new_folder
 from experiments.commands.recipes import recipes
 from experiments.commands.runs import runs
@@ -38,6 +39,7 @@ app = typer.Typer(
 )
 app.add_typer(bench)
 app.add_typer(data)
+app.add_typer(nir)
 app.add_typer(study)
 app.command()(count)
 app.command()(gallery)
