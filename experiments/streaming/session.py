@@ -131,7 +131,9 @@ class Session:
             events = events[n:]
             if len(events):
                 self._hand_on(self.buffer.pop())
-        self.buffer.advance(name, now_us)
+        # A clock that is only its last event's may have leapt; the buffer has dealt with that.
+        if not len(chunk.events) or chunk.now_us > int(chunk.events["t"].max()):
+            self.buffer.advance(name, now_us)
         self._hand_on(self.buffer.pop())
 
     def _on_one_clock(self, name: str, events: Any, now_us: int) -> tuple[Any, int]:
