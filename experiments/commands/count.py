@@ -55,7 +55,8 @@ def count(
         str,
         typer.Argument(
             help="MODULE:NET: a module in the current folder, and a network in it or a function "
-            "without arguments that makes one. The module is imported, so its code runs."
+            "without arguments that makes one. The module is imported, so its code runs. Or a "
+            ".nir file, which is only read."
         ),
     ],
     data: Annotated[
@@ -89,6 +90,10 @@ def count(
     strict: Annotated[
         bool, typer.Option("--strict/--list", help="Refuse what has no rule, or list it.")
     ] = True,
+    nir_dt_ms: Annotated[
+        float | None,
+        typer.Option("--nir-dt-ms", help="Step that a .nir file of another library is for."),
+    ] = None,
     json_path: Annotated[
         Path | None, typer.Option("--json", help="Also write the counts here.")
     ] = None,
@@ -96,7 +101,7 @@ def count(
     """Count what your own network executes: operations by layer, from the spikes that ran."""
     if layout not in get_args(Layout):
         raise ConfigError(f"--layout must be one of {list(get_args(Layout))}, got {layout!r}")
-    net = load_network(network)
+    net = load_network(network, nir_dt_ms)
     ours = getattr(net, "batch_dim", 0) == 1
     given = _given(data, layout, ours, samples, dt_ms, modality, overrides or [])
     try:
@@ -110,15 +115,22 @@ def count(
         write_json(json_path, counts_figures(counts))
 
 
-def load_network(name: str) -> nn.Module:
-    """Import a network from a module of the current folder.
+def load_network(name: str, nir_dt_ms: float | None = None) -> nn.Module:
+    """Import a network from a module of the current folder, or read one from a .nir file.
 
     Raises
     ------
     ConfigError
         If there is no such module or name, or it is no network.
+    DataError
+        If a file is damaged or holds what has no twin here.
     """
     from torch import nn
+
+    if name.endswith(".nir"):
+        from spikefuse.interop.nir.import_ import load_nir
+
+        return load_nir(Path(name), dt_ms=nir_dt_ms)
 
     from spikefuse.imports import import_name
 
