@@ -12,8 +12,10 @@ import typer
 from rich.console import Console
 
 from experiments.bench.commands import bench
+from experiments.commands.compare import compare
 from experiments.commands.count import count
 from experiments.commands.data import data
+from experiments.commands.fits import fits
 from experiments.commands.gallery import gallery
 from experiments.commands.nir import nir
 from experiments.commands.places import limit_threads, new_folder
@@ -41,7 +43,9 @@ app.add_typer(bench)
 app.add_typer(data)
 app.add_typer(nir)
 app.add_typer(study)
+app.command()(compare)
 app.command()(count)
+app.command()(fits)
 app.command()(gallery)
 app.command()(recipes)
 app.command()(runs)
@@ -115,31 +119,6 @@ def evaluate(run: RunArgument, json_path: JsonOption = None) -> None:
     from experiments.run import load_run_config
 
     _train(load_run_config(run), run, json_path)
-
-
-@app.command()
-def compare(
-    runs: RunsArgument,
-    profile: Annotated[
-        list[str] | None,
-        typer.Option("--profile", help="Only this hardware profile, or TOML file. Repeatable."),
-    ] = None,
-    reuse: Annotated[
-        str | None, typer.Option("--reuse", help="Only this reuse: ideal, none or measured.")
-    ] = None,
-    at_accuracy: Annotated[
-        float | None, typer.Option("--at-accuracy", help="Where the fronts are compared.")
-    ] = None,
-    json_path: JsonOption = None,
-) -> None:
-    """Compare spiking and dense models over one or more runs; reads run directories only."""
-    from experiments.evaluation.compare import compare_runs
-
-    comparison = compare_runs(
-        runs, Console(), profiles=profile or [], reuse=reuse, at_accuracy=at_accuracy
-    )
-    if json_path is not None:
-        _write_json(json_path, comparison)
 
 
 @app.command()

@@ -84,8 +84,13 @@ class TrainConfig:
     ``activity_target``, in units of those of the untrained model; with ``activity_prunes`` weights
     pay for the events that they meet as well, and vanish if they do not earn it.
 
-    ``aware_epochs`` trains a copy of each model on behind the rounding to 8 bits, at 0.3 times the
-    learning rate; profiles that price whole numbers then price that copy.
+    ``aware_epochs`` trains a copy of each model on behind the rounding to ``aware_bits`` bits, at
+    0.3 times the learning rate; profiles that price whole numbers of 8 bits then price that copy.
+
+    ``distil_weight`` weighs how far a spiking model that fuses is from the answers of the run's
+    dense twin, which is trained before it, at ``distil_temperature``. Of a trained spiking model,
+    weights that cause ``prune_share`` of the counted operations are taken out, and the rest is
+    trained on for ``prune_epochs``.
 
     ``schedule`` is half a cosine over the epochs, or constant, after ``warmup_epochs`` of linear
     rise. Gradients longer than ``clip_norm`` are scaled down to it (0: never). Training ends after
@@ -115,6 +120,11 @@ class TrainConfig:
     activity_target: float = 0.0
     activity_prunes: bool = True
     aware_epochs: int = 0
+    aware_bits: int = 8
+    distil_weight: float = 0.0
+    distil_temperature: float = 2.0
+    prune_share: float = 0.0
+    prune_epochs: int = 5
     schedule: Literal["cosine", "constant"] = "cosine"
     warmup_epochs: float = 0.0
     clip_norm: float = 1.0

@@ -21,6 +21,7 @@ _WEIGHTS = (
     "activity_target",
     "warmup_epochs",
     "clip_norm",
+    "distil_weight",
 )
 _WHY_NOT = {
     "patience_epochs": "the last epoch is kept then, however good an early one was",
@@ -40,6 +41,8 @@ def check_values(config: Config) -> None:
         "train.dense_learning_rate": config.train.dense_learning_rate,
         "train.partners": config.train.partners,
         "train.threads": config.train.threads,
+        "train.distil_temperature": config.train.distil_temperature,
+        "train.prune_epochs": config.train.prune_epochs,
         "data.dt_ms": config.data.dt_ms,
         "data.duration_ms": config.data.duration_ms,
         "cost.frame_vision_ms": config.cost.frame_vision_ms,
@@ -58,6 +61,7 @@ def check_values(config: Config) -> None:
         if getattr(config.train, name) < 0:
             raise ConfigError(f"train.{name} must be >= 0, got {getattr(config.train, name)}")
     _check_activity(config)
+    _check_edge(config)
     if not 0 <= config.train.modality_dropout <= 1:
         raise ConfigError(
             f"train.modality_dropout must lie in [0, 1], got {config.train.modality_dropout}"
@@ -105,6 +109,22 @@ def _check_activity(config: Config) -> None:
         raise ConfigError(
             "train.tbptt_steps must be a multiple of train.checkpoint_steps "
             f"{train.checkpoint_steps}, got {train.tbptt_steps}"
+        )
+
+
+def _check_edge(config: Config) -> None:
+    """Widths, shares, and a teacher that is there when it is needed."""
+    train, models = config.train, config.models
+    if not 2 <= train.aware_bits <= 8:
+        raise ConfigError(f"train.aware_bits must be 2 to 8, got {train.aware_bits}")
+    if not 0 <= train.prune_share < 1:
+        raise ConfigError(f"train.prune_share must lie in [0, 1), got {train.prune_share}")
+    pupils = [models.index(name) for name in ("snn", "snn_late") if name in models]
+    taught = "dense" in models and models.index("dense") < min(pupils, default=len(models))
+    if train.distil_weight > 0 and pupils and not taught:
+        raise ConfigError(
+            f"models must name dense before snn with train.distil_weight {train.distil_weight:g}, "
+            f"got {list(models)}: the teacher is trained first"
         )
 
 

@@ -19,7 +19,7 @@ from experiments.environment import describe_environment
 from experiments.evaluation.evaluate import Evaluation, evaluate, typical_sample
 from experiments.evaluation.host_cost import describe_host
 from experiments.evaluation.missing import describe_missing
-from experiments.evaluation.precision import AWARE, train_aware
+from experiments.evaluation.precision import aware_name, train_aware
 from experiments.evaluation.rasters import learned_delays, raster_of
 from experiments.evaluation.results import build_result, groups
 from experiments.evaluation.scores import (
@@ -33,11 +33,14 @@ from experiments.evaluation.timeline import Traced, trace
 from experiments.files import is_leftover, remove_leftovers, write_bytes, write_json, write_text
 from experiments.loading.data import PairedData, load_data
 from experiments.training.checkpoints import CheckpointFolder
+from experiments.training.distil import teacher_of
 from experiments.training.distributed import ALONE, Group
 from experiments.training.learners import Learner, build_learner
 from experiments.training.loop import epochs_of, train_model
+from experiments.training.prune import prune_and_tune
 from experiments.training.tracking import check_tracking, track
 from spikefuse.errors import ConfigError
+from spikefuse.models import FusionSNN
 
 PREDICTION_COLUMNS = (
     "model",
@@ -150,19 +153,26 @@ def _train_each(
                     track(config, folder, record)
                 reporter.progress(record["epoch"], total, epoch_line(record))
 
-            train_model(learner, data, config, seed, checkpoints, on_epoch, group)
+            teacher = teacher_of(learner, trained.get(("dense", seed)), config)
+            train_model(learner, data, config, seed, checkpoints, on_epoch, group, teacher)
             checkpoints.load_best(learner.model)
+            if config.train.prune_share and isinstance(learner.model, FusionSNN):
+                reporter.stage(f"prune {name}, seed {seed}")
+                at = kept / f"{name}-seed{seed}-pruned"
+                prune_and_tune(
+                    learner, data, config, seed, group.keeper(CheckpointFolder(at)), group
+                )
+                checkpoints.save_best(learner.model)
             if calibrate_late(learner, data):
                 checkpoints.save_best(learner.model)
             group.align(learner.model)
             validation.setdefault(name, []).append(final_scores(learner, data, "validation"))
             trained[name, seed] = learner
             if config.train.aware_epochs:
-                reporter.stage(f"train {name}, seed {seed}, at 8 bits")
-                at = kept / f"{name}-seed{seed}-{AWARE}"
-                aware[name, seed] = train_aware(
-                    learner, data, config, seed, at, _quiet, group=group
-                )
+                bits = config.train.aware_bits
+                reporter.stage(f"train {name}, seed {seed}, at {bits} bits")
+                at = kept / f"{name}-seed{seed}-{aware_name(bits)}"
+                aware[name, seed] = train_aware(learner, data, config, seed, at, quiet, group=group)
     return trained, aware, validation
 
 
@@ -221,7 +231,7 @@ def _evaluate_all(
         evaluations.setdefault(name, []).append(found)
         reporter.progress(done, len(trained), name)
     learners = {name: trained[name, config.seeds[0]] for name in evaluations}
-    _write_predictions(folder, config, data, evaluations)
+    write_text(folder / "predictions.csv", predictions_table(config, data, evaluations))
     tested = {name: [e.scores for e in by_seed] for name, by_seed in evaluations.items()}
     by_split = {"validation": validation, "test": tested}
     write_scores(folder / "scores.npz", data, config.seeds, by_split)
@@ -230,10 +240,10 @@ def _evaluate_all(
     if "snn" in learners:
         index = typical_sample(evaluations["snn"][0])
         raster = raster_of(learners["snn"], data, index, config.seeds[0])
-        _write_arrays(folder / "raster.npz", raster)
+        write_arrays(folder / "raster.npz", raster)
     learned = learned_delays(trained, config, data)
     if learned:
-        _write_arrays(folder / "delays.npz", learned)
+        write_arrays(folder / "delays.npz", learned)
     reporter.stage("answer by answer on the validation and the test pairs")
     traced: dict[str, list[Traced]] = {}
     for (name, seed), learner in trained.items():
@@ -265,14 +275,14 @@ def epoch_line(record: Mapping[str, Any]) -> str:
     return ", ".join(words)
 
 
-def _write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
+def write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
     """An npz file, whole or absent."""
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)
     write_bytes(path, buffer.getvalue())
 
 
-def _quiet(_: dict[str, Any]) -> None:
+def quiet(_: dict[str, Any]) -> None:
     """Epochs at 8 bits are in their checkpoints, not in metrics.jsonl."""
 
 
@@ -290,12 +300,9 @@ def _write_metrics(folder: Path, config: Config) -> None:
     write_text(folder / "metrics.jsonl", "\n".join(metrics) + "\n")
 
 
-def _write_predictions(
-    folder: Path,
-    config: Config,
-    data: PairedData,
-    evaluations: Mapping[str, list[Evaluation]],
-) -> None:
+def predictions_table(
+    config: Config, data: PairedData, evaluations: Mapping[str, list[Evaluation]]
+) -> str:
     """predictions.csv: one line per model, seed and test sample; further modalities at the end."""
     parts, pairs = data.splits["test"], data.fixed_pairs["test"]
     of_modality = groups(data)
@@ -327,4 +334,4 @@ def _write_predictions(
                         *(found[m][i] for m in further for found in (sources, of_modality)),
                     ]
                 )
-    write_text(folder / "predictions.csv", buffer.getvalue())
+    return buffer.getvalue()

@@ -105,7 +105,7 @@ def count(
     ours = getattr(net, "batch_dim", 0) == 1
     given = _given(data, layout, ours, samples, dt_ms, modality, overrides or [])
     try:
-        counts = run_counted(net, given, _readings(read_as), strict, loop)
+        counts = run_counted(net, given, readings(read_as), strict, loop)
     except ValueError as error:
         raise ConfigError(str(error)) from error
     print_counts(counts, Console())
@@ -233,7 +233,7 @@ def _number(value: float) -> str:
     return f"{value:,.0f}" if value == round(value) else f"{value:,.2f}"
 
 
-def _readings(text: str) -> Any:
+def readings(text: str) -> Any:
     """``auto``, or ``conv1=frames,fc=events``."""
     kinds = ("auto", "events", "frames")
     readings = dict(part.partition("=")[::2] for part in text.split(",")) if "=" in text else text

@@ -5,12 +5,27 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich import box
 from rich.console import Console
 from rich.table import Table as RichTable
+
+from experiments.commands.compare import (
+    LayoutOption,
+    LoopOption,
+    ModalityOption,
+    ModelOption,
+    NameOption,
+    ReadAsOption,
+    StrictOption,
+    WeightsOption,
+    foreign_of,
+)
+
+if TYPE_CHECKING:
+    from experiments.training.foreign import Foreign
 
 # Columns that a page has room for, and a terminal has not.
 _PAGE_ONLY = ("relative area", "area less", "dynamic energy", "d' over independent")
@@ -37,8 +52,22 @@ def stress(
         Path | None, typer.Option("--json", help="Also write the figures here.")
     ] = None,
     document: Annotated[
-        Path | None, typer.Option("--document", help="Put the tables between this page's marks.")
+        Path | None,
+        typer.Option(
+            "--document",
+            exists=True,
+            dir_okay=False,
+            help="Put the tables between this page's marks.",
+        ),
     ] = None,
+    model: ModelOption = None,
+    name: NameOption = "",
+    layout: LayoutOption = "TB...",
+    loop: LoopOption = False,
+    modality: ModalityOption = None,
+    weights: WeightsOption = None,
+    read_as: ReadAsOption = "auto",
+    strict: StrictOption = True,
     stored: Annotated[
         bool, typer.Option("--stored", help="Run nothing; show the stress.json that there is.")
     ] = False,
@@ -49,7 +78,10 @@ def stress(
     from experiments.stress.suite import FILE
 
     console = Console()
-    found = _stored(run) if stored else _tested(run, console, models, only, limit, seed)
+    own = None
+    if model is not None:
+        own = foreign_of(model, name, layout, loop, modality, weights, read_as, strict)
+    found = _stored(run) if stored else _tested(run, console, models, only, limit, seed, own)
     print_stress(found, console)
     drawn = draw_stress(found, run / "figures")
     for path in (path for path in drawn if path.suffix == ".png"):
@@ -67,7 +99,13 @@ def stress(
 
 
 def _tested(
-    run: Path, console: Console, models: str, only: str, limit: int | None, seed: int
+    run: Path,
+    console: Console,
+    models: str,
+    only: str,
+    limit: int | None,
+    seed: int,
+    own: Foreign | None,
 ) -> dict[str, Any]:
     """The suite, run now."""
     from experiments.run import load_run_config
@@ -79,7 +117,7 @@ def _tested(
     from experiments.stress.suite import run_stress
 
     with ConsoleReporter(console) as reporter:
-        return run_stress(run, reporter, _names(models), _names(only), limit, seed)
+        return run_stress(run, reporter, _names(models), _names(only), limit, seed, own)
 
 
 def _stored(run: Path) -> dict[str, Any]:

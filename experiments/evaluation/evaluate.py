@@ -12,10 +12,11 @@ import torch
 
 from experiments.config import Config, CostConfig
 from experiments.evaluation.precision import (
-    AWARE,
     FLOAT,
     AtPrecision,
     at_precision,
+    aware_in,
+    aware_name,
     precision_of,
     precisions_of,
 )
@@ -24,10 +25,9 @@ from experiments.loading.batches import Batch, batches
 from experiments.loading.data import Hearing, PairedData
 from experiments.training.learners import Learner
 from spikefuse._types import FloatArray, Int64Array
-from spikefuse.cost import count, energy
+from spikefuse.cost import energy
 from spikefuse.cost.counter import Counter
 from spikefuse.errors import ConfigError
-from spikefuse.models import FusionSNN
 from spikefuse.opcounts import OpCounts, PathCounts
 
 
@@ -125,7 +125,7 @@ def _in_whole_numbers(
         else:
             found[name] = answers_of(rounded, data, config)
     if aware is not None:
-        found[AWARE] = answers_of(aware, data, config)
+        found[aware_name(config.train.aware_bits)] = answers_of(aware, data, config)
     return found
 
 
@@ -154,8 +154,8 @@ def priced(evaluation: Evaluation, profile: str) -> tuple[str, OpCounts, str | N
     name, form = precision_of(profile)
     if form is None:
         return name, evaluation.counts, None
-    whole = evaluation.by_precision.get(AWARE if name == "int8" else name)
-    whole = evaluation.by_precision.get(name) if whole is None else whole
+    aware = aware_in(evaluation.by_precision) if name == "int8" else None
+    whole = evaluation.by_precision.get(aware or name)
     if whole is None or whole.counts is None:
         why = "not evaluated in whole numbers" if whole is None else whole.reason
         return (
@@ -163,8 +163,9 @@ def priced(evaluation: Evaluation, profile: str) -> tuple[str, OpCounts, str | N
             evaluation.counts,
             f"Counts and accuracy are those of the float model, not of {name}: {why}.",
         )
-    trained = name == "int8" and AWARE in evaluation.by_precision
-    return AWARE if trained else name, whole.counts, None
+    if aware in (None, aware_name(8)):
+        return aware or name, whole.counts, None
+    return aware or name, whole.counts, f"Weights of {aware} are charged as words of 8 bits."
 
 
 def first_final(answers: Int64Array) -> Int64Array:
@@ -240,10 +241,7 @@ def count_batch(
     learner: Learner, batch: Batch, config: Config, hearing: Hearing | None
 ) -> OpCounts:
     """Network and front-end operations of one batch."""
-    # By the kernels that answer, where they are those of inference.
-    infer = isinstance(learner.model, FusionSNN)
-    counts = count(learner.model, learner.inputs(batch.samples), infer=infer)
-    return counts + _count_frontends(learner, batch, config, hearing)
+    return learner.counted(batch.samples) + _count_frontends(learner, batch, config, hearing)
 
 
 def _count_frontends(

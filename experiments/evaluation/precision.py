@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterable
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from experiments.loading.batches import batches
 from experiments.loading.data import PairedData
 from experiments.training.checkpoints import CheckpointFolder
 from experiments.training.distributed import ALONE, Group
+from experiments.training.foreign import ForeignLearner
 from experiments.training.learners import Learner
 from experiments.training.loop import OnEpoch, train_model
 from spikefuse._types import Int64Array
@@ -23,9 +26,11 @@ from spikefuse.errors import ConfigError
 from spikefuse.models import FusionSNN
 from spikefuse.models.fixed_point import AwareSNN, fixed_point
 from spikefuse.neurons import FixedFormat
+from spikefuse.objectives.magnitude import zeros_kept
 from spikefuse.opcounts import OpCounts
 
 FLOAT, AWARE = "fp32", "int8_aware"
+_AWARE_SUFFIX = "_aware"
 # Loihi's. What fits is the same in wider membranes.
 _STATE_BITS = 24
 # Fine-tuning starts where training has ended: a part of its learning rate.
@@ -66,6 +71,16 @@ def precision_of(profile: HardwareProfile | str) -> tuple[str, FixedFormat | Non
     return name, FixedFormat(word, state)
 
 
+def aware_name(bits: int) -> str:
+    """What a model is called that was trained behind the rounding to so many bits."""
+    return f"int{bits}{_AWARE_SUFFIX}"
+
+
+def aware_in(names: Iterable[str]) -> str | None:
+    """The one of several precisions that was trained behind the rounding, if there is one."""
+    return next((name for name in names if name.endswith(_AWARE_SUFFIX)), None)
+
+
 def precisions_of(config: Config) -> dict[str, FixedFormat]:
     """Those in whole numbers that the configured profiles price, by name."""
     found = (precision_of(name) for name in config.cost.profiles)
@@ -80,6 +95,8 @@ def at_precision(learner: Learner, form: FixedFormat, data: PairedData, seed: in
     ConfigError
         If the model has no such twin.
     """
+    if isinstance(learner, ForeignLearner):
+        raise ConfigError(f"{learner.name} has no whole-number twin: it is a network of one's own")
     if isinstance(learner.model, AwareSNN | FusionSNN):
         return replace(learner, model=fixed_point(learner.model, form))
     try:
@@ -104,6 +121,7 @@ def trained_on(config: Config) -> Config:
         auxiliary_weight=0.0,
         balance="none",
         activity_weight=0.0,
+        distil_weight=0.0,
     )
     return replace(config, train=train)
 
@@ -118,16 +136,16 @@ def train_aware(
     form: FixedFormat | None = None,
     group: Group = ALONE,
 ) -> Learner:
-    """Train on behind the rounding (to 8 bits by default), and take the best validation epoch.
+    """Train on behind the rounding (`train.aware_bits` by default); take the best validation epoch.
 
-    See `trained_on` for what it minimises.
+    See `trained_on` for what it minimises. Weights that were pruned stay at zero.
 
     Raises
     ------
     ConfigError
         If the model has no whole-number twin.
     """
-    form = FixedFormat(8, _STATE_BITS) if form is None else form
+    form = FixedFormat(config.train.aware_bits, _STATE_BITS) if form is None else form
     model: nn.Module
     if isinstance(learner.model, FusionSNN):
         model = AwareSNN(copy.deepcopy(learner.model), form)
@@ -135,7 +153,8 @@ def train_aware(
         model = _dense_at(learner, form.weight_bits, data, seed)
     aware = replace(learner, model=model)
     checkpoints = group.keeper(CheckpointFolder(folder))
-    train_model(aware, data, trained_on(config), seed, checkpoints, on_epoch, group)
+    with zeros_kept(model) if config.train.prune_share else nullcontext():
+        train_model(aware, data, trained_on(config), seed, checkpoints, on_epoch, group)
     checkpoints.load_best(model)
     if isinstance(model, AwareSNN):
         return replace(learner, model=model.deployed())

@@ -11,7 +11,7 @@ from analysis.records import RunRecord
 from experiments.config import Config
 from experiments.evaluation.energy_comparison import compare_energy
 from experiments.evaluation.evaluate import sensor_names
-from experiments.evaluation.precision import AWARE, FLOAT, precision_of
+from experiments.evaluation.precision import FLOAT, aware_in, precision_of
 from experiments.evaluation.results import ENERGY_METRICS
 from experiments.run import load_run_config
 from spikefuse.cost.energy import energy, ratio
@@ -119,8 +119,9 @@ def _stored(run: RunRecord, model: str, profile: str) -> tuple[str, OpCounts]:
     """A model's counts at the precision that a profile prices, or in float where it has none."""
     counts = run.result["models"][model]["counts"]
     name = precision_of(profile)[0]
-    for at in (AWARE, name) if name == "int8" else (name,):
-        if at in counts.get("exact_at", {}):
+    held = counts.get("exact_at", {})
+    for at in (aware_in(held), name) if name == "int8" else (name,):
+        if at is not None and at in held:
             return at, counts_of(counts["exact_at"][at])
     stored = counts.get("exact")
     if stored is None:

@@ -59,7 +59,7 @@ def build_result(
         Without it there is no latency by profile, no energy by time and no exit.
     """
     models = {
-        name: _describe_model(
+        name: describe_model(
             learners[name], evaluations[name], validation[name], config, data, environment
         )
         for name in evaluations
@@ -86,7 +86,7 @@ def build_result(
     }
 
 
-def _describe_model(
+def describe_model(
     learner: Learner,
     evaluations: Sequence[Evaluation],
     validation: Sequence[FinalScores],

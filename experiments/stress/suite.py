@@ -13,6 +13,7 @@ import torch
 
 from experiments.config import Config
 from experiments.evaluation.evaluate import sensor_names
+from experiments.evaluation.foreign import foreign_learners
 from experiments.evaluation.missing import energy_without
 from experiments.files import write_json
 from experiments.loading.data import load_data
@@ -21,6 +22,7 @@ from experiments.stress.conditions import FAMILIES, INCONGRUENT_DROP, Condition
 from experiments.stress.result import measures
 from experiments.stress.rows import N_DRAWS, Means, means_of, right
 from experiments.stress.run import Response, Stressed, load_learners, run_conditions
+from experiments.training.foreign import Foreign
 from experiments.training.learners import Learner
 from spikefuse.cost import energy
 from spikefuse.errors import ConfigError
@@ -36,6 +38,7 @@ def run_stress(
     only: Sequence[str] = (),
     limit: int | None = None,
     seed: int = 0,
+    own: Foreign | None = None,
 ) -> dict[str, Any]:
     """Test the trained models of a run under stress and write ``stress.json``.
 
@@ -52,6 +55,8 @@ def run_stress(
         Test pairs, the first ones; all by default.
     seed : int
         Of the changes to the inputs, and of the bootstrap.
+    own : Foreign, optional
+        A network of one's own beside the models.
 
     Returns
     -------
@@ -69,7 +74,7 @@ def run_stress(
     config = load_run_config(folder)
     chosen = [Chosen(folder, name) for name in models or config.models]
     started = time.perf_counter()
-    tested = run_models(chosen, reporter, families, limit, seed)
+    tested = run_models(chosen, reporter, families, limit, seed, own)
     reporter.stage("intervals")
     found = describe(tested.stressed, config, families, tested.n_classes, seed)
     found |= tested.facts
@@ -103,8 +108,11 @@ def run_models(
     families: Sequence[str],
     limit: int | None = None,
     seed: int = 0,
+    network: Foreign | None = None,
 ) -> Suite:
     """Models of one run, or of several runs on the same data, under every condition.
+
+    A ``network`` of one's own joins those of the first run.
 
     Raises
     ------
@@ -128,10 +136,14 @@ def run_models(
     torch.set_num_threads(config.train.threads)
     reporter.stage(f"data: {config.data.source}")
     data = load_data(config.data, lambda done, total: reporter.progress(done, total, "encoding"))
-    learners = {
+    learners: dict[str, list[Learner]] = {
         item.called or item.model: load_learners(item.run, configs[item.run], data, item.model)
         for item in chosen
     }
+    if network is not None:
+        if network.name in learners:
+            raise ConfigError(f"--name must not be one of {list(learners)}, got {network.name!r}")
+        learners[network.name] = [*foreign_learners(chosen[0].run, network, config, data)]
     reporter.stage("stress")
     stressed = run_conditions(learners, data, config, families, seed, limit, reporter.progress)
     facts = {

@@ -14,6 +14,7 @@ from experiments.config import Config
 from experiments.loading.batches import dense_inputs, spiking_inputs
 from experiments.training.pretrained import load_encoders
 from spikefuse.baselines import DENSE_TWINS, DenseFusion
+from spikefuse.cost import count
 from spikefuse.encoders.spec import ModalitySpec
 from spikefuse.events import MultiStream
 from spikefuse.models import (
@@ -24,6 +25,7 @@ from spikefuse.models import (
     running_mean,
 )
 from spikefuse.models.fixed_point import AwareSNN
+from spikefuse.opcounts import OpCounts
 from spikefuse.spikes import SpikeBatch
 
 N_CLASSES = 10
@@ -175,6 +177,11 @@ class Learner:
             dense: Tensor = output
             return dense
         return running_mean(output.scores, self._recorded_steps(samples))[-1]
+
+    def counted(self, samples: list[MultiStream]) -> OpCounts:
+        """What the model executes for the samples, by the kernels that answer where it has them."""
+        infer = isinstance(self.model, FusionSNN)
+        return count(self.model, self.inputs(samples), infer=infer)
 
     def anytime_ms(self, windows_ms: tuple[float, ...]) -> list[float]:
         """Times at which the model can answer: every step, or every window and the end."""

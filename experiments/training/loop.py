@@ -16,6 +16,7 @@ from experiments.config import Config, TrainConfig
 from experiments.loading.batches import Batch, batches
 from experiments.loading.data import PairedData
 from experiments.training.checkpoints import CheckpointFolder, Partial, Progress
+from experiments.training.distil import Teacher
 from experiments.training.distributed import ALONE, Group
 from experiments.training.guard import (
     NotFiniteError,
@@ -56,6 +57,7 @@ def train_model(
     folder: CheckpointFolder,
     on_epoch: OnEpoch,
     group: Group = ALONE,
+    teacher: Teacher | None = None,
 ) -> None:
     """Train for all its epochs, saving each and remembering the best on validation.
 
@@ -72,7 +74,7 @@ def train_model(
     """
     settings = config.train
     rate = settings.learning_rate if learner.spiking else settings.dense_learning_rate
-    objective = Objective(learner, config, len(data.classes), seed, group)
+    objective = Objective(learner, config, len(data.classes), seed, group, teacher)
     optimizer = torch.optim.AdamW(
         objective.groups(learner.model), rate, weight_decay=settings.weight_decay
     )

@@ -13,6 +13,7 @@ from torch.nn.functional import cross_entropy
 
 from experiments.config import Config
 from experiments.loading.batches import Batch
+from experiments.training.distil import Teacher
 from experiments.training.distributed import ALONE, Group, Share
 from experiments.training.learners import Learner
 from spikefuse.errors import ConfigError
@@ -45,6 +46,8 @@ class Objective(nn.Module):
         Of the readouts' weights.
     group : Group
         Processes that share each batch.
+    teacher : Teacher, optional
+        Whose answers it is to come near, see `spikefuse.objectives.distillation`.
 
     Raises
     ------
@@ -61,9 +64,10 @@ class Objective(nn.Module):
         n_classes: int,
         seed: int,
         group: Group = ALONE,
+        teacher: Teacher | None = None,
     ) -> None:
         super().__init__()
-        self.group = group
+        self.group, self.teacher = group, teacher
         self.settings, self.windows_ms = config.train, config.cost.windows_ms
         self.epoch_sums: dict[str, float] = {}
         self.n_steps = 0
@@ -128,6 +132,8 @@ class Objective(nn.Module):
             self._note({"train_spikes_per_neuron": self.group.total(spikes).item()})
         loss = cross_entropy(out.final, labels)
         loss = loss + s.window_weight * cross_entropy(out.early, labels)
+        if self.teacher is not None:
+            loss = loss + self.teacher.loss(out.final, samples)
         rates: dict[str, float] = {}
         if self.heads is not None:
             teaches = s.auxiliary_weight > 0
