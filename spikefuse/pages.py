@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from spikefuse.atomic import write_bytes
+from spikefuse.errors import ConfigError
 
 
 def placed(page: str, tables: Mapping[str, str]) -> str:
@@ -19,13 +20,13 @@ def placed(page: str, tables: Mapping[str, str]) -> str:
 
     Raises
     ------
-    ValueError
+    ConfigError
         If the page lacks a mark.
     """
     for name, table in tables.items():
         begin, end = f"<!-- {name} -->", f"<!-- /{name} -->"
         if begin not in page or end not in page:
-            raise ValueError(f"page must hold {begin} and {end}, got neither or one of them")
+            raise ConfigError(f"page must hold {begin} and {end}, got neither or one of them")
         before, rest = page.split(begin, 1)
         page = f"{before}{begin}\n{table}\n{end}{rest.split(end, 1)[1]}"
     return page
@@ -36,9 +37,11 @@ def write_tables(path: Path, tables: Mapping[str, str]) -> None:
 
     Raises
     ------
-    ValueError
-        As of `placed`.
+    ConfigError
+        If there is no such page, or as of `placed`.
     """
+    if not path.is_file():
+        raise ConfigError(f"page must be a file that holds the tables' marks, got {path}")
     page = path.read_text(encoding="utf-8")
     write_bytes(path, placed(page, tables).encode())
 

@@ -16,7 +16,13 @@ def recipes(
         typer.Option("--run", help="A finished run of a timed scene, for the page. Repeatable."),
     ] = None,
     document: Annotated[
-        Path | None, typer.Option("--document", help="Put the tables between this page's marks.")
+        Path | None,
+        typer.Option(
+            "--document",
+            exists=True,
+            dir_okay=False,
+            help="Put the tables between this page's marks.",
+        ),
     ] = None,
 ) -> None:
     """Say of every recipe its data, split, seeds, time on a CPU and what it shows."""

@@ -18,7 +18,8 @@ RowsOption = Annotated[
     list[Path], typer.Option("--json", help="Rows, one a line; new ones go to the first file.")
 ]
 DocumentOption = Annotated[
-    Path | None, typer.Option("--document", help="Page whose tables are replaced.")
+    Path | None,
+    typer.Option("--document", exists=True, dir_okay=False, help="Page whose tables are replaced."),
 ]
 StoredOption = Annotated[
     bool, typer.Option("--stored", help="Train nothing; tables of the rows that there are.")

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from experiments.commands.listing import constants_table
+from spikefuse.errors import ConfigError
 from spikefuse.pages import markdown_table, placed, write_tables
 
 
@@ -17,9 +18,14 @@ def test_only_what_stands_between_the_marks_changes() -> None:
 def test_a_page_without_a_mark_is_refused_and_stays(tmp_path) -> None:
     page = tmp_path / "page.md"
     page.write_text("<!-- t -->")
-    with pytest.raises(ValueError, match="page must hold <!-- t --> and <!-- /t -->"):
+    with pytest.raises(ConfigError, match="page must hold <!-- t --> and <!-- /t -->"):
         write_tables(page, {"t": "x"})
     assert page.read_text() == "<!-- t -->"
+
+
+def test_a_page_that_is_not_there_is_named(tmp_path) -> None:
+    with pytest.raises(ConfigError, match=r"page must be a file .* got .*nowhere"):
+        write_tables(tmp_path / "nowhere.md", {"t": "x"})
 
 
 def test_a_bar_in_a_cell_does_not_break_the_row() -> None:

@@ -254,7 +254,9 @@ def run_study(
         complete(p, paths[0], scenes, resolutions, seeds)
     rows = stored(paths, p)
     if not rows:
-        raise DataError(f"--json must hold rows of this protocol, got none in {list(paths)}")
+        raise DataError(
+            f"--json must hold rows of this protocol, got none in {', '.join(map(str, paths))}"
+        )
     found = tables(rows)
     print("\n\n".join(found.values()))
     if document is not None:
