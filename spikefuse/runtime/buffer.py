@@ -231,17 +231,21 @@ class JitterBuffer:
     def _take(self, modality: str, held: Held, events: StructuredArray) -> None:
         kept = self._inside(modality, events)
         kept, times = self._on_clock(modality, held, kept)
-        kept, times = self._not_late(modality, kept, times)
         if not len(times):
             return
-        if not in_order(times, held.newest_us):
-            before = np.maximum.accumulate(np.concatenate(([held.newest_us], times[:-1])))
-            self.outcomes.note(modality, "out of order", int((times < before).sum()))
-        held.newest_us = max(held.newest_us, int(times.max()))
-        self._insert(modality, held, kept, times)
+        before_us = held.newest_us
+        # Late events, too, tell that the sensor is there and how far it is: it is waited for again.
+        held.newest_us = max(before_us, int(times.max()))
         if held.silent:
             held.silent = False
             self.outcomes.note(modality, "back")
+        kept, times = self._not_late(modality, kept, times)
+        if not len(times):
+            return
+        if not in_order(times, before_us):
+            before = np.maximum.accumulate(np.concatenate(([before_us], times[:-1])))
+            self.outcomes.note(modality, "out of order", int((times < before).sum()))
+        self._insert(modality, held, kept, times)
 
     def _inside(self, modality: str, events: StructuredArray) -> StructuredArray:
         """Events at addresses that the sensor has, and at times that can be reckoned with."""

@@ -174,6 +174,21 @@ def test_a_silent_sensor_holds_nobody_up_and_is_absent_until_it_speaks():
     assert buffer.outcomes.by_modality()["audio"] == {"back": 1, "silent": 1}
 
 
+def test_a_sensor_that_comes_back_late_is_waited_for_again():
+    buffer = JitterBuffer(SIZES, BufferParams(silent_ms=100, latency_ms=10))
+    buffer.push("vision", events(np.arange(0, 300_000, 100)))
+    buffer.pop()
+    assert buffer.absent == {"audio"}
+    buffer.push("audio", events([250_000]))
+    assert buffer.outcomes.count("audio", "late") == 1
+    assert not buffer.absent
+    buffer.push("vision", events([340_000]))
+    assert buffer.pop() == []  # audio is at 250 ms
+    buffer.push("audio", events([335_000]))
+    assert len(buffer.pop()) == 2
+    assert buffer.outcomes.count("audio", "late") == 1
+
+
 def test_a_full_buffer_says_how_many_it_took_and_then_makes_room():
     buffer = JitterBuffer(SIZES, BufferParams(capacity=100, latency_ms=10))
     sent = events(np.arange(250))
