@@ -11,6 +11,7 @@ from analysis.figures.headline import Curve
 from experiments.studies.resolution.choice import (
     FAMILIES,
     PROFILES,
+    WANTED_D_PRIME,
     Aim,
     Row,
     chosen,
@@ -153,6 +154,7 @@ def drawn(found: Curves) -> list[Curve]:
                 for profile in PROFILES
             },
             [float("nan") if p.latency_ms is None else p.latency_ms for p in points],
+            [p.d_prime >= WANTED_D_PRIME for p in points],
         )
         for (scene, family), points in found.items()
     ]

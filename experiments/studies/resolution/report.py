@@ -106,16 +106,26 @@ def slope_table(found: Curves) -> str:
 
 
 def ratio_table(found: Curves, ran: Asked) -> str:
-    """Energy of each kind of SNN over the cheapest opponent's; above 1 it loses."""
+    """Energy of each kind of SNN over the cheapest opponent's; above 1 it loses.
+
+    Marked where either net misses the wanted d' on test samples.
+    """
     lines = []
+    missed = {
+        (scene, FAMILIES[family].title, p.resolution_ms)
+        for (scene, family), points in found.items()
+        for p in points
+        if p.d_prime < WANTED_D_PRIME
+    }
     for profile in PROFILES:
         for scene in SCENES:
             for family in SPIKING:
+                name = FAMILIES[family].title
                 cells = {
                     r: f"{ratio:.2g} ({rival})"
+                    + (" †" if missed & {(scene, name, r), (scene, rival, r)} else "")
                     for r, (ratio, rival) in ratios(found, scene, family, profile).items()
                 }
-                name = FAMILIES[family].title
                 lines.append([TITLES[profile], scene, name, *_columns(cells, ran, scene, family)])
     return markdown_table(["profile", "scene", "", *_heads()], lines)
 

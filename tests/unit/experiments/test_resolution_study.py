@@ -13,6 +13,7 @@ import torch
 from torch.nn import functional
 from typer.testing import CliRunner
 
+from analysis.figures.headline import draw_headline
 from experiments.cli import app
 from experiments.studies.resolution.choice import (
     CHOSEN_BY,
@@ -23,7 +24,7 @@ from experiments.studies.resolution.choice import (
     latency_of,
 )
 from experiments.studies.resolution.counts import at_events_of, counts_of, delta_counts_of
-from experiments.studies.resolution.curves import curves, ratios, slope
+from experiments.studies.resolution.curves import curves, drawn, ratios, slope
 from experiments.studies.resolution.nets import (
     KERNEL,
     Candidate,
@@ -184,6 +185,22 @@ def test_verdict_follows_the_numbers() -> None:
     found = ratios(curves(rows), "s1", "snn", PROFILES[0])
     assert found[4][0] == pytest.approx(100 / 1024)
     assert found[64][1] == "frame CNN"
+
+
+def test_a_net_that_misses_on_test_samples_is_marked_in_tables_and_figure(tmp_path: Path) -> None:
+    rows = [_row(kind, 4, 100.0, 1.5, r) for kind in ("concat", "cnn") for r in (4, 16)]
+    rows[0]["test"] = rows[0]["test"] | {"d_prime": 0.8}
+    found = tables(rows)
+    for name in ("resolution energy", "resolution ratios"):
+        marked = {line.split(" | ")[3] for line in found[name].splitlines() if "†" in line}
+        assert len(marked) == 1, name
+        assert next(iter(marked)).endswith("†"), name
+    assert "†" not in found["resolution slopes"]
+    (snn,) = (c for c in drawn(curves(rows)) if (c.scene, c.family) == ("s1", "snn"))
+    assert list(snn.reached) == [False, True]
+    draw_headline([snn], tmp_path)
+    lines = (tmp_path / "headline.csv").read_text().splitlines()
+    assert [line.split(",")[-1] for line in lines[:3]] == ["reached", "False", "True"]
 
 
 def test_a_small_study_is_resumed_and_written(tmp_path: Path) -> None:
