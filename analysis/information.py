@@ -11,7 +11,7 @@ import numpy as np
 from analysis.answers import clusters_of
 from analysis.calibration import at_temperature
 from analysis.records import RunRecord
-from analysis.stats import cluster_interval, cluster_weights
+from analysis.stats import cluster_interval, cluster_weights, interval_of
 from spikefuse._types import FloatArray, Int64Array
 from spikefuse.errors import DataError
 
@@ -198,10 +198,9 @@ def dependence_in_use(
     whole = _dependence(np.ones((1, len(truth))), log_true, critic, classes)
     right = (np.argmax(intact, 1) == truth).astype(np.float64)
     lost = right - (np.argmax(exchanged, 2) == truth).mean(0)
-    low, high = np.quantile(drawn[np.isfinite(drawn)], [0.025, 0.975])
     return DependenceInUse(
         float(whole[0]),
-        (float(low), float(high)),
+        interval_of(drawn[np.isfinite(drawn)]),
         float(lost.mean()),
         cluster_interval(lost, clusters, rng),
         float((log_true - np.asarray(exchanged, np.float64)[:, rows, truth].mean(0)).mean() / _LN2),

@@ -10,8 +10,9 @@ import numpy as np
 
 from analysis.answers import clusters_of
 from analysis.fronts import Point, at_accuracy, cost_at, dominates, hypervolume, monotone_front
-from analysis.nested import interval_of, nested_means
+from analysis.nested import nested_means
 from analysis.records import RunRecord
+from analysis.stats import interval_of
 from spikefuse._types import FloatArray
 
 _DRAWS = 1000

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from analysis.stats import cluster_weights
+from analysis.stats import cluster_weights, interval_of
 from spikefuse._types import FloatArray
 
 
@@ -61,12 +61,6 @@ def nested_means(
         by_cell = np.asarray(array, dtype=np.float64) @ members  # [S, ..., cells]
         found.append(np.einsum("ds,s...c,dc->d...", seeds, by_cell, share, optimize=True))
     return found
-
-
-def interval_of(draws: FloatArray, level: float = 0.95) -> tuple[float, float]:
-    """Percentile interval of bootstrap draws."""
-    low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
 
 
 def nested_difference(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.stats import cluster_means
+from analysis.stats import cluster_means, interval_of
 from spikefuse._types import FloatArray
 
 
@@ -77,13 +77,12 @@ def compare_all(
     better = holm([_share(draws >= -margin) for draws in means.values()])
     found: dict[str, Comparison] = {}
     for (name, draws), p_worse, p_better in zip(means.items(), worse, better, strict=True):
-        low, high = np.quantile(draws, [0.025, 0.975])
         if p_worse < alpha:
             verdict = "non-inferior"
         else:
             verdict = "inferior" if p_better < alpha else "unresolved"
         mean = float(np.mean(differences[name]))
-        found[name] = Comparison(mean, (float(low), float(high)), p_worse, verdict)
+        found[name] = Comparison(mean, interval_of(draws), p_worse, verdict)
     return found
 
 

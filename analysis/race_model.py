@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from analysis.stats import interval_of
 from spikefuse._types import FloatArray
 
 QUANTILES = np.arange(0.05, 1.0, 0.05)
@@ -98,14 +99,13 @@ def race_model(
         limit = np.minimum(1.0, _share(again[1], times) + _share(again[2], times))
         drawn[i] = (_share(again[0], times) - limit).max()
         null[i] = (_of_bound(bound, len(sets[0]), rng) - limit).max()
-    low, high = np.quantile(drawn, [0.025, 0.975])
     violation = float(excess.max())
     everywhere = np.unique(np.concatenate([values[np.isfinite(values)] for values in sets]))
     limit = np.minimum(1.0, _share(sets[1], everywhere) + _share(sets[2], everywhere))
     positive = np.maximum(_share(sets[0], everywhere) - limit, 0)
     area = float((positive[:-1] * np.diff(everywhere)).sum())
     p_value = float((1 + (null >= violation).sum()) / (n_draws + 1))
-    return RaceTest(times, both, bound, violation, (float(low), float(high)), p_value, area)
+    return RaceTest(times, both, bound, violation, interval_of(drawn), p_value, area)
 
 
 def decision_times_ms(

@@ -47,8 +47,12 @@ def cluster_interval(
     """
     if not 0 < level < 1:
         raise ValueError(f"level must lie between 0 and 1, got {level}")
-    means = cluster_means(values, clusters, rng, n_draws)
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    return interval_of(cluster_means(values, clusters, rng, n_draws), level)
+
+
+def interval_of(draws: FloatArray, level: float = 0.95) -> tuple[float, float]:
+    """Percentile interval of bootstrap draws."""
+    low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 
 

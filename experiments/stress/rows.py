@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from analysis.nested import nested_means
+from analysis.stats import interval_of
 from analysis.stress_measures import jensen_shannon
 from experiments.stress.conditions import CLEAN, missing
 from experiments.stress.plan import only
@@ -62,8 +63,7 @@ def figure_of(value: float, drawn: FloatArray) -> Figure:
     known = drawn[np.isfinite(drawn)]
     if not np.isfinite(value) or not len(known):
         return {"value": None, "interval": None}
-    low, high = np.quantile(known, [0.025, 0.975])
-    return {"value": value, "interval": [float(low), float(high)]}
+    return {"value": value, "interval": list(interval_of(known))}
 
 
 def right(condition: str) -> str:

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from analysis.nested import interval_of, nested_difference, nested_means
-from analysis.stats import cluster_means
+from analysis.nested import nested_difference, nested_means
+from analysis.stats import cluster_means, interval_of
 
 RNG = np.random.default_rng(5)
 NAMES = [f"v{i % 9}" for i in range(60)]
