@@ -11,7 +11,11 @@ HOROWITZ_MEMORY = {
     "e_sram_1mib": (100, "pJ/access64"),
     "e_dram": (1300, "pJ/access64"),
 }
-LOIHI_SIZE = {"n_cores": (128, "count"), "n_neurons_per_core": (1024, "count")}
+LOIHI_SIZE = {
+    "n_cores": (128, "count"),
+    "n_neurons_per_core": (1024, "count"),
+    "n_weight_bytes_per_core": (131072, "count"),
+}
 # Typed by hand, not read from the files under test.
 EXPECTED = {
     "horowitz_45nm_fp32": {
@@ -61,6 +65,9 @@ EXPECTED = {
         "p_static": (27.3, "uW"),
         "p_clock": (1.78, "uW/MHz"),
         "f_clock": (75, "MHz"),
+        "n_cores": (1, "count"),
+        "n_neurons_per_core": (256, "count"),
+        "n_weight_bytes_per_core": (32768, "count"),
     },
     "spinnaker1": {"e_synop": (13300, "pJ"), "e_neuron_access": (26000, "pJ")},
     "spinnaker2": {"e_synop": (450, "pJ"), "e_neuron_access": (2190, "pJ")},
