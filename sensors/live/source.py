@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import math
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Protocol
+
+import numpy as np
 
 from spikefuse.runtime.buffer import Chunk
 
@@ -41,12 +44,18 @@ class Epoch:
     def __init__(self) -> None:
         self._zero_s: float | None = None
 
-    def now_us(self) -> int:
-        """Microseconds since zero; the first call makes it."""
-        now = time.monotonic()
+    def now_us(self, ago_s: float = 0.0) -> int:
+        """Microseconds since zero; the first call makes it.
+
+        Parameters
+        ----------
+        ago_s : float
+            Of a moment so long ago. One before zero is zero.
+        """
+        then = time.monotonic() - ago_s
         if self._zero_s is None:
-            self._zero_s = now
-        return round((now - self._zero_s) * 1e6)
+            self._zero_s = then
+        return max(round((then - self._zero_s) * 1e6), 0)
 
 
 class Pace:
@@ -81,10 +90,64 @@ class Pace:
             time.sleep(left)
 
 
+class _Backlog:
+    """What was read of live sources and waits for its turn: the earliest goes first.
+
+    Chunks are cut into pieces of about 10 ms, because one that is long would set its sensor's clock
+    so far ahead that the others seem silent. A piece is overtaken 1,024 times at most: then its
+    clock is taken to have leapt, and counts from that of the others.
+    """
+
+    _PIECE_US = 10_000
+    _OVERTAKEN_AT_MOST = 1024
+
+    def __init__(self) -> None:
+        self._pieces: dict[int, deque[Chunk]] = {}
+        self._overtaken: dict[int, int] = {}
+        self._ahead_us: dict[int, int] = {}
+
+    def __contains__(self, source: int) -> bool:
+        return source in self._pieces
+
+    def __len__(self) -> int:
+        return len(self._pieces)
+
+    def add(self, source: int, chunk: Chunk) -> None:
+        """Pieces in the order of arrival; the last one keeps the chunk's clock."""
+        clock = np.maximum.accumulate(chunk.events["t"].astype(np.int64))
+        cuts = np.flatnonzero(np.diff(clock // self._PIECE_US)) + 1
+        parts = np.split(chunk.events, cuts)
+        ends = [int(clock[cut - 1]) for cut in cuts] + [chunk.now_us]
+        self._pieces[source] = deque(
+            Chunk(chunk.modality, part, end) for part, end in zip(parts, ends, strict=True)
+        )
+        self._overtaken[source] = 0
+
+    def take(self) -> Chunk:
+        """The earliest piece, or one that has waited for too long."""
+        times = {i: p[0].now_us - self._ahead_us.get(i, 0) for i, p in self._pieces.items()}
+        first = min(times, key=lambda i: times[i])
+        for i in times:
+            if i != first and self._overtaken[i] >= self._OVERTAKEN_AT_MOST:
+                self._ahead_us[i] = self._ahead_us.get(i, 0) + times[i] - times[first]
+                first = i
+                break
+        for i in times:
+            self._overtaken[i] = 0 if i == first else self._overtaken[i] + 1
+        piece = self._pieces[first].popleft()
+        if not self._pieces[first]:
+            del self._pieces[first]
+        return piece
+
+
 def in_turn(
     sources: Sequence[Source], pace: Pace | None = None, for_s: float = math.inf
 ) -> Iterator[Chunk]:
     """Chunks of several sources: recorded ones by their clocks, live ones as they come.
+
+    Where several live sources have something, as after the host was busy, the earliest goes first:
+    a sensor whose events still wait to be read is not overtaken by another, so it is neither taken
+    for silent nor late.
 
     Parameters
     ----------
@@ -99,6 +162,7 @@ def in_turn(
     waiting = {i: source.chunks() for i, source in enumerate(sources)}
     clock = dict.fromkeys(waiting, 0)
     ahead: dict[int, Chunk] = {}
+    heard = _Backlog()
     try:
         while waiting and time.monotonic() < until_s:
             recorded = [i for i in waiting if not sources[i].live]
@@ -114,14 +178,18 @@ def in_turn(
                 first = min(ahead, key=lambda i: clock[i])
                 pace.wait_for(clock[first])
                 yield ahead.pop(first)
-            for i in [i for i in waiting if sources[i].live]:
+            for i in [i for i in waiting if sources[i].live and i not in heard]:
                 try:
                     found = next(waiting[i])
                 except StopIteration:
                     del waiting[i]
                     continue
                 if found is not None:
-                    yield found
+                    heard.add(i, found)
+            if heard:
+                yield heard.take()
+        while heard:
+            yield heard.take()
     finally:
         for source in sources:
             source.close()

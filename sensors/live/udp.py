@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import socket
+import struct
+import sys
+import time
 from collections.abc import Iterator
 from typing import Literal
 
@@ -19,6 +22,10 @@ _LARGEST = 65_535  # bytes of a UDP payload, more than any
 # Few, so that of two sensors with a backlog neither gets far ahead of the other.
 _PACKETS_AT_ONCE = 16
 _KERNEL_BYTES = 4 << 20  # asked for; the kernel may give less
+# SO_TIMESTAMPNS of Linux, which the socket module does not name: a packet comes with the time at
+# which the kernel got it, as seconds and nanoseconds.
+_STAMP, _STAMP_LAYOUT = 35, "@ll"
+_WAITED_AT_MOST_S = 60.0  # a wall clock that was set meanwhile tells anything
 
 
 class UdpSource:
@@ -39,7 +46,8 @@ class UdpSource:
         Address to listen at; only this machine by default.
     zero : "arrival" or "sent"
         The first event's time becomes that of its arrival, or times are believed as sent. Without
-        times in the packets it is their arrival.
+        times in the packets it is their arrival. On Linux that is when the kernel got the packet,
+        on other systems when it was read.
     epoch : Epoch, optional
         When arrivals count from; shared by the sources of a stream. Its own first packet by
         default.
@@ -80,6 +88,8 @@ class UdpSource:
         self._epoch = epoch if epoch is not None else Epoch()
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _KERNEL_BYTES)
+        if sys.platform == "linux":
+            self._socket.setsockopt(socket.SOL_SOCKET, _STAMP, 1)
         try:
             self._socket.bind((host, port))
         except OSError as error:
@@ -103,14 +113,14 @@ class UdpSource:
         parts: list[StructuredArray] = []
         for n in range(_PACKETS_AT_ONCE):
             try:
-                packet = self._socket.recv(_LARGEST, socket.MSG_DONTWAIT if n else 0)
+                packet, waited_s = self._packet(socket.MSG_DONTWAIT if n else 0)
             except (TimeoutError, BlockingIOError):
                 break
             except OSError:  # closed meanwhile
                 self._open = False
                 break
             try:
-                parts.append(self._placed(self._format.decode(packet)))
+                parts.append(self._placed(self._format.decode(packet), waited_s))
             except DataError as error:
                 self.outcomes.note(self.modality, "malformed packet", detail=str(error))
         if not parts:
@@ -123,13 +133,27 @@ class UdpSource:
         self._open = False
         self._socket.close()
 
-    def _placed(self, events: StructuredArray) -> StructuredArray:
-        now_us = self._epoch.now_us()
+    def _packet(self, flags: int) -> tuple[bytes, float]:
+        """A packet, and for how long it has waited to be read."""
+        if sys.platform != "linux":
+            return self._socket.recv(_LARGEST, flags), 0.0
+        room = socket.CMSG_SPACE(struct.calcsize(_STAMP_LAYOUT))
+        packet, notes, _, _ = self._socket.recvmsg(_LARGEST, room, flags)
+        for level, kind, stamp in notes:
+            if (level, kind) == (socket.SOL_SOCKET, _STAMP):
+                seconds, nanoseconds = struct.unpack(_STAMP_LAYOUT, stamp)
+                waited_s = time.time() - seconds - nanoseconds * 1e-9
+                return packet, min(max(waited_s, 0.0), _WAITED_AT_MOST_S)
+        return packet, 0.0
+
+    def _placed(self, events: StructuredArray, waited_s: float) -> StructuredArray:
+        # The first packet of all sources makes their zero, whether its times are used or not.
+        arrived_us = self._epoch.now_us(waited_s)
         if not self._format.timed:
-            events["t"] = now_us
+            events["t"] = arrived_us
             return events
         if self._offset_us is None:
-            self._offset_us = now_us - int(events["t"][0])
+            self._offset_us = arrived_us - int(events["t"][0])
         events["t"] += self._offset_us
         return events
 

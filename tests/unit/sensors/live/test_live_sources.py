@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 import types
-from itertools import pairwise
+from itertools import count, pairwise
 
 import numpy as np
 import pytest
@@ -21,6 +21,7 @@ from sensors.live.sound import MicrophoneSource, wav_source
 from sensors.live.source import Pace, in_turn
 from spikefuse.errors import DataError
 from spikefuse.events import EVENT_DTYPE, EventStream
+from spikefuse.runtime.buffer import Chunk
 
 EAR = GammatoneCochlea(GammatoneParams(n_channels=16, f_max_hz=3500.0))
 
@@ -52,6 +53,34 @@ def test_recordings_take_turns_by_their_clocks():
     clocks = [c.now_us for c in in_turn(sources)]
     assert clocks == sorted(clocks)
     assert len(clocks) == 14
+
+
+class Heard:
+    """A live source with these chunks waiting."""
+
+    live = True
+
+    def __init__(self, modality, clocks_us):
+        self.modality, self._clocks_us = modality, clocks_us
+
+    def chunks(self):
+        for now_us in self._clocks_us:
+            yield Chunk(self.modality, np.zeros(0, EVENT_DTYPE), now_us)
+
+    def close(self):
+        pass
+
+
+def test_live_sources_with_a_backlog_take_turns_by_their_clocks():
+    sources = [Heard("a", range(0, 3000, 100)), Heard("b", [1050, 2050])]
+    clocks = [c.now_us for c in in_turn(sources)]
+    assert clocks == sorted(clocks)
+    assert len(clocks) == 32
+
+
+def test_a_clock_that_leapt_ahead_is_heard_though_the_other_never_pauses():
+    chunks = in_turn([Heard("a", count()), Heard("b", [10**12])])
+    assert "b" in {next(chunks).modality for _ in range(1100)}
 
 
 def test_recorded_speed_takes_the_recorded_time_and_twice_the_speed_half_of_it():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import sys
 import time
 
 import numpy as np
@@ -11,10 +12,12 @@ import pytest
 
 from sensors.live.packets import FORMATS, format_by_name
 from sensors.live.sinks import Call, JsonLines, UdpJson
+from sensors.live.source import Epoch, in_turn
 from sensors.live.udp import UdpSender, UdpSource
 from spikefuse.errors import DataError
 from spikefuse.events import EVENT_DTYPE
 from spikefuse.runtime.buffer import BufferParams, JitterBuffer
+from spikefuse.runtime.outcomes import Outcomes
 
 
 def events(n, start_us=0):
@@ -108,6 +111,48 @@ def test_the_first_event_of_a_camera_that_runs_for_long_is_at_its_arrival():
         source.close()
     assert 0 <= got["t"][0] < 10_000_000
     assert np.diff(got["t"]).tolist() == [3] * 9
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel's time of a packet is Linux's")
+@pytest.mark.parametrize("name", ["t64_x16_y16_on8", "spif"])
+def test_a_packet_that_waits_to_be_read_is_at_its_arrival(name):
+    epoch = Epoch()
+    sources = [UdpSource(m, 0, name, epoch=epoch) for m in ("vision", "audio")]
+    senders = [UdpSender("127.0.0.1", s.port, name) for s in sources]
+    try:
+        for sender in senders:
+            sender.send(events(10, 5_000_000))
+        first = received(sources[0], 10)
+        time.sleep(0.5)
+        second = received(sources[1], 10)
+    finally:
+        for one in (*sources, *senders):
+            one.close()
+    assert 0 <= second["t"][0] - first["t"][0] < 250_000
+
+
+def test_a_backlog_of_sensors_of_unlike_rates_is_neither_silence_nor_late():
+    outcomes = Outcomes()
+    sources = [UdpSource(m, 0, zero="sent", outcomes=outcomes) for m in ("vision", "audio")]
+    buffer = JitterBuffer(dict.fromkeys(("vision", "audio"), (300, 200, 2)), outcomes=outcomes)
+    try:
+        for source, n in zip(sources, (5000, 300), strict=True):
+            sender = UdpSender("127.0.0.1", source.port)
+            sent = events(n)
+            sent["t"] = np.arange(n) * 2_000_000 // n  # 2 s in 50 packets, or in 3
+            sender.send(sent)
+            sender.close()
+        taken = 0
+        for chunk in in_turn(sources, for_s=5.0):
+            taken += buffer.push(chunk.modality, chunk.events)
+            buffer.pop()
+            if taken == 5300:
+                break
+    finally:
+        for source in sources:
+            source.close()
+    assert taken == 5300
+    assert outcomes.by_modality() == {}
 
 
 def test_everything_wrong_at_once_is_counted_and_the_good_events_come_through():
