@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,8 @@ from spikefuse.errors import ConfigError
 from spikefuse.interop.nir.files import nir_module, write_graph
 from spikefuse.interop.nir.graph import NEURONS, NirNetwork, Node, Shape
 from spikefuse.interop.nir.lowering import lower
-from spikefuse.interop.nir.profiles import NEVER, NOMINAL_DT_S, Profile, checked_profile, refuse
+from spikefuse.interop.nir.neuron_nodes import input_gain, neuron_node
+from spikefuse.interop.nir.profiles import NOMINAL_DT_S, Profile, checked_profile, refuse
 from spikefuse.neurons import LIF, CubaLIF, LIReadout
 from spikefuse.synapses import DelayedLinear, EventConv2d, EventLinear, SpikeDelay, SpikePool
 from spikefuse.synapses.norm import ConstantCurrent
@@ -79,7 +79,7 @@ def to_nir(
     graph = _Graph()
     for name, shape in network.inputs.items():
         graph.add(name, nir.Input(np.array(shape)), ())
-    gains = {n.name: _input_gain(n, chosen) for n in network.nodes.values() if _is_neuron(n)}
+    gains = {n.name: input_gain(n, chosen) for n in network.nodes.values() if _is_neuron(n)}
     places: dict[str, str] = {}
     for node in network.nodes.values():
         _write(graph, network, node, chosen, gains, places)
@@ -122,7 +122,7 @@ def _write(
     layer = node.layer
     sources = tuple(places.get(source, source) for source in node.sources)
     if isinstance(layer, LIF | CubaLIF | LIReadout):
-        graph.add(node.name, _neuron(node, profile, graph.losses), sources)
+        graph.add(node.name, neuron_node(node, profile, graph.losses), sources)
         recurrent = getattr(layer, "recurrent_weight", None)
         if recurrent is not None:
             _write_recurrent(graph, node, recurrent, gains[node.name], profile)
@@ -257,62 +257,6 @@ def _neurons_behind(network: NirNetwork, node: Node) -> list[str]:
     return found
 
 
-def _input_gain(node: Node, profile: Profile) -> Tensor:
-    """What a neuron node's input currents are multiplied by in the file, float64 [N]."""
-    layer = node.layer
-    if isinstance(layer, LIReadout):
-        beta, gain = _decay(layer.beta_logit), layer.log_gain.detach().double().exp()
-        return gain if _is_plain(profile, beta) else gain * (1.0 - beta)
-    beta = _each(node, _decay(layer.beta_logit))
-    if isinstance(layer, LIF) and _is_plain(profile, beta):
-        return 1.0 / (1.0 - beta)
-    return torch.ones_like(beta)
-
-
-def _is_plain(profile: Profile, beta: Tensor) -> bool:
-    """Whether a LIF node has r = 1: Norse takes no other, snnTorch scales all neurons alike."""
-    return profile == "native" or (profile == "portable" and _alike(beta))
-
-
-def _neuron(node: Node, profile: Profile, losses: list[str]) -> Any:
-    """The node of a layer of neurons; see `profiles` for which."""
-    nir = nir_module()
-    layer, shape = node.layer, node.shape
-    role = "readout" if isinstance(layer, LIReadout) else "neurons"
-    reset, threshold = "zero", NEVER
-    if isinstance(layer, LIF | CubaLIF):
-        reset, threshold = layer.params.reset, layer.params.threshold
-        if reset == "subtract":
-            losses.append(
-                "reset by subtraction: a NIR neuron is set to v_reset (train with reset 'zero')"
-            )
-    beta = _each(node, _decay(layer.beta_logit))
-    tau = (NOMINAL_DT_S / (1.0 - beta)).numpy().reshape(shape)
-    zero, one = np.zeros(shape), np.ones(shape)
-    metadata = {"role": role, "reset": reset}
-    if isinstance(layer, LIReadout) and profile == "native":
-        return nir.LI(tau, one, zero, metadata=metadata)
-    common = {
-        "v_leak": zero,
-        "v_reset": zero,
-        "v_threshold": np.full(shape, threshold),
-        "metadata": metadata,
-    }
-    unscaled = tau / NOMINAL_DT_S
-    if isinstance(layer, CubaLIF):
-        tau_syn = (NOMINAL_DT_S / (1.0 - _decay(layer.alpha_logit))).numpy().reshape(shape)
-        return nir.CubaLIF(
-            tau_mem=tau, tau_syn=tau_syn, r=unscaled, w_in=tau_syn / NOMINAL_DT_S, **common
-        )
-    if profile == "portable" and not _alike(beta):
-        # Norse drops r of a LIF node and snnTorch takes its first value; both heed it of a CubaLIF,
-        # whose current here is gone after its step.
-        return nir.CubaLIF(
-            tau_mem=tau, tau_syn=np.full(shape, NOMINAL_DT_S), r=unscaled, w_in=one, **common
-        )
-    return nir.LIF(tau=tau, r=one if _is_plain(profile, beta) else unscaled, **common)
-
-
 def _conv(layer: EventConv2d, gain: Tensor, profile: Profile, name: str) -> Any:
     """A convolution; neurons behind it scale all positions of a map alike."""
     n_channels, _, rows, columns = layer.weight.shape
@@ -343,18 +287,3 @@ def _affine(weight: Tensor) -> Any:
     """Weights [n_in, n_out] as a node, with a bias of zero: readers without one fail."""
     theirs = weight.detach().double().t().contiguous().numpy()
     return nir_module().Affine(weight=theirs, bias=np.zeros(len(theirs)))
-
-
-def _decay(logit: Any) -> Tensor:
-    """Decays as the layer computes them, in float64."""
-    value: Tensor = torch.sigmoid(logit).detach()
-    return value.double()
-
-
-def _each(node: Node, beta: Tensor) -> Tensor:
-    """One decay for each neuron of a layer that shares them over maps."""
-    return beta.repeat_interleave(math.prod(node.shape) // len(beta))
-
-
-def _alike(beta: Tensor) -> bool:
-    return bool((beta == beta[0]).all())

@@ -16,8 +16,9 @@ from spikefuse.errors import DataError
 from spikefuse.interop.conversion import tau_ms
 from spikefuse.interop.nir.files import nir_module
 from spikefuse.interop.nir.graph import Shape
+from spikefuse.interop.nir.maps import conv_of, pool_of
 from spikefuse.neurons import LIF, CubaLIF, CubaLIFParams, LIFParams, LIReadout
-from spikefuse.synapses import EventConv2d, EventLinear, SpikeDelay, SpikePool
+from spikefuse.synapses import EventLinear, SpikeDelay
 from spikefuse.synapses.norm import ConstantCurrent
 
 _INSTANT = 1e-9  # a current that keeps less than this from one step to the next is gone
@@ -68,9 +69,9 @@ def output_shape(name: str, node: Any, shape: Shape) -> Shape:
     if isinstance(node, nir.Flatten):
         return (math.prod(shape),)
     if isinstance(node, nir.Conv2d):
-        return _conv(name, node, shape).out_shape
+        return conv_of(name, node, shape).out_shape
     if isinstance(node, nir.SumPool2d):
-        return _pool(name, node, shape).out_shape
+        return pool_of(name, node, shape).out_shape
     if is_neuron(node) or isinstance(node, nir.Delay):
         return shape
     raise DataError(
@@ -91,7 +92,7 @@ def synapses_of(name: str, node: Any, shape: Shape, gain: Tensor | None) -> list
     share = 1
     layer: nn.Module
     if isinstance(node, nir.Conv2d):
-        layer = conv = _conv(name, node, shape)
+        layer = conv = conv_of(name, node, shape)
         share = math.prod(conv.out_shape[1:])
         if gain is not None:
             per_map = gain.reshape(conv.out_shape[0], -1)
@@ -124,7 +125,7 @@ def passing(name: str, node: Any, shape: Shape, dt_s: float) -> nn.Module:
     """
     nir = nir_module()
     if isinstance(node, nir.SumPool2d):
-        return _pool(name, node, shape)
+        return pool_of(name, node, shape)
     steps = np.broadcast_to(np.asarray(node.delay, dtype=np.float64) / dt_s, shape).flatten()
     whole = np.rint(steps)
     if np.abs(steps - whole).max() > 1e-6 * max(1.0, steps.max()) or whole.min() < 0:
@@ -260,45 +261,3 @@ def _euler(name: str, tau: Tensor, dt_s: float, least: float = 0.0, warn: bool =
             stacklevel=2,
         )
     return beta
-
-
-def _pair(value: Any) -> tuple[int, int]:
-    first, second = np.broadcast_to(np.asarray(value), (2,)).tolist()
-    return int(first), int(second)
-
-
-def _conv(name: str, node: Any, shape: Shape) -> EventConv2d:
-    """A convolution; groups and dilation are written out as weights of zero."""
-    weight = torch.from_numpy(np.asarray(node.weight, dtype=np.float64))
-    groups, dilation, stride = int(node.groups), _pair(node.dilation), _pair(node.stride)
-    n_channels, per_group, rows, columns = weight.shape
-    if len(shape) != 3 or shape[0] != per_group * groups:
-        raise DataError(
-            f"{name!r} must be given maps of {per_group * groups} channels, got shape {shape}"
-        )
-    size = ((rows - 1) * dilation[0] + 1, (columns - 1) * dilation[1] + 1)
-    whole = torch.zeros(n_channels, shape[0], *size, dtype=torch.float64)
-    each = n_channels // groups
-    for g in range(groups):
-        out, into = slice(g * each, (g + 1) * each), slice(g * per_group, (g + 1) * per_group)
-        whole[out, into, :: dilation[0], :: dilation[1]] = weight[out]
-    if isinstance(node.padding, str | bytes):
-        text = node.padding.decode() if isinstance(node.padding, bytes) else node.padding
-        if text == "same" and (stride != (1, 1) or size[0] % 2 == 0 or size[1] % 2 == 0):
-            raise DataError(f"padding 'same' must have odd kernels and stride 1, got {name!r}")
-        padding = (size[0] // 2, size[1] // 2) if text == "same" else (0, 0)
-    else:
-        padding = _pair(node.padding)
-    try:
-        layer = EventConv2d((shape[0], shape[1], shape[2]), n_channels, size, stride, padding)
-    except ValueError as error:
-        raise DataError(f"{name!r} must be a convolution of its input, got: {error}") from error
-    layer.weight.data = whole.float()
-    return layer
-
-
-def _pool(name: str, node: Any, shape: Shape) -> SpikePool:
-    if len(shape) != 3 or _pair(node.padding) != (0, 0):
-        raise DataError(f"pooling must be of maps without padding, got {shape} at {name!r}")
-    kernel, stride = _pair(node.kernel_size), _pair(node.stride)
-    return SpikePool((shape[0], shape[1], shape[2]), kernel, stride)

@@ -104,6 +104,8 @@ def _snntorch(graph: Any, network: NirNetwork, x: Tensor, dt_s: float) -> Trace:
 
     def membrane(module: Any, out: Any) -> tuple[Tensor, Tensor]:
         spikes = out[0] if isinstance(out, tuple) else out
+        if not hasattr(module, "mem"):
+            raise ValueError("it makes a loop of its recurrence that is none of its neurons")
         # It may scale the threshold instead of the weights: in units of the file's.
         written = module.written_threshold
         unit = written / torch.as_tensor(module.threshold).double()

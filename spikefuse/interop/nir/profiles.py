@@ -22,6 +22,11 @@ from spikefuse.errors import ConfigError
 
 Profile = Literal["portable", "snntorch", "native"]
 
+READERS: dict[Profile, tuple[str, ...]] = {
+    "portable": ("norse", "snntorch"),
+    "snntorch": ("snntorch",),
+    "native": (),
+}
 NOMINAL_DT_S = 1e-4
 # Of neurons that only integrate: neither Norse nor snnTorch reads an LI node.
 NEVER = 1e30
