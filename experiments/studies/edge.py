@@ -23,7 +23,7 @@ import torch
 from analysis.energy_verdict import SEEDS_FOR_A_VERDICT
 from analysis.records import load_run
 from experiments.config import Config, load_config
-from experiments.evaluation.evaluate import answers_of, sensor_names, without_frontend
+from experiments.evaluation.evaluate import answers_of, without_frontend
 from experiments.evaluation.precision import AWARE, FLOAT, at_precision, train_aware, trained_on
 from experiments.loading.data import PairedData, load_data
 from experiments.run import quiet
@@ -89,22 +89,14 @@ class Study:
         own = without_frontend(found.counts)
         part = next(iter(self.data.splits["test"].values()))
         labels = np.array([part[pair[0]].label for pair in self.data.fixed_pairs["test"]])
-        cost, window_s = self.config.cost, self.config.data.duration_ms * 1e-3
-        sensors = list(sensor_names(learner.modalities, cost).values())
+        window_s, reuse = self.config.data.duration_ms * 1e-3, self.config.cost.reuse
         return {
             "accuracy": float((found.predictions == labels).mean()),
             "acs": own.effective_acs,
             "macs": own.effective_macs,
             "weights": _weights(learner),
             "energy_pj": {
-                profile: energy(
-                    found.counts,
-                    profile,
-                    wall_time_s=window_s,
-                    sensors=sensors,
-                    reuse=cost.reuse,
-                    frontend_profile=cost.frontend_profile,
-                ).dynamic_pj
+                profile: energy(own, profile, wall_time_s=window_s, reuse=reuse).dynamic_pj
                 for profile in PROFILES
             },
         }
@@ -167,8 +159,8 @@ def tables(rows: Sequence[Row]) -> dict[str, str]:
     seeds = sorted({int(row["seed"]) for row in rows})
     note = (
         f"{len(seeds)} seed{'s' * (len(seeds) > 1)}, test pairs: accuracy in per cent, mean "
-        "(lowest to highest); accumulates and multiply-accumulates of the network a sample in "
-        "thousands; modelled dynamic energy a sample in uJ, front ends included, sensors not."
+        "(lowest to highest); accumulates and multiply-accumulates a sample in thousands; modelled "
+        "dynamic energy a sample in uJ. The network alone, without front ends and sensors."
     )
     header = ["", "accuracy", "ACs", "MACs", "weights left", "45 nm fp32", "45 nm int8", "Loihi"]
     bits = [_line(rows, "float", kind="float"), _line(rows, "float, trained on")]
