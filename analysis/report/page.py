@@ -7,7 +7,7 @@ from importlib import resources
 from pathlib import Path
 
 from analysis.records import RunRecord, load_run
-from analysis.report.runs import pareto_fronts, run_labels, runs_table
+from analysis.report.runs import pareto_fronts, run_labels, runs_table, same_task
 from analysis.report.view import Detail, view_of
 from spikefuse.atomic import write_bytes
 from spikefuse.errors import ConfigError
@@ -81,6 +81,7 @@ def _render(runs: Sequence[RunRecord], detail: Detail) -> str:
     return environment.get_template("page.html.j2").render(
         runs=[view_of(run, label, detail) for run, label in zip(runs, labels, strict=True)],
         pareto=pareto_fronts(runs),
+        joined=same_task(runs),
         table=runs_table(runs) if len(runs) > 1 else None,
         detail=detail,
         left_out=f"{detail.said}; {_OWN}." if detail.said else "",

@@ -36,6 +36,15 @@ def differences(runs: Sequence[RunRecord]) -> list[dict[str, str]]:
     return [{key: one.get(key, _NOT_SET) for key in varied} for one in flat]
 
 
+def same_task(runs: Sequence[RunRecord]) -> bool:
+    """Whether all runs ask the same question of the same kind of data.
+
+    Accuracies of different classes or scenes are not better or worse than each other.
+    """
+    data = [run.result["data"] for run in runs]
+    return len({(d["name"], d.get("scene"), tuple(d.get("classes", ()))) for d in data}) <= 1
+
+
 def flatten(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
     """Nested values as ``a.b`` and text."""
     rows: list[tuple[str, str]] = []
@@ -88,7 +97,8 @@ def runs_table(runs: Sequence[RunRecord]) -> Table:
 def pareto_fronts(runs: Sequence[RunRecord]) -> list[dict[str, str]]:
     """Per profile, accuracy over modelled dynamic energy of all runs, with the front of them.
 
-    One run shows its answers over time and its exits, several show the whole window of each.
+    There is no front over runs of different data (`same_task`). One run shows its answers over
+    time and its exits, several show the whole window of each.
     """
     found: list[dict[str, str]] = []
     for profile in _profiles(runs):
@@ -98,19 +108,22 @@ def pareto_fronts(runs: Sequence[RunRecord]) -> list[dict[str, str]]:
             continue
         kept = monotone_front([s.y for s in spots], [s.x for s in spots])
         front = [Spot(spots[i].x, spots[i].y) for i in kept]
+        dashed = Series("front of all points", "grey", front, None, dashed=True)
+        joined = same_task(runs)
         unit, size = energy_unit(sorted(s.x for s in spots)[len(spots) // 2])
         if len(spots) > _MOST_EXPLAINED:
             best = {(s.x, s.y) for s in front}
             series = [_less_said(one, best) for one in series]
         html = draw_lines(
-            [*series, Series("front of all points", "grey", front, None, dashed=True)],
+            [*series, dashed] if joined else series,
             Axis(
                 f"dynamic energy per sample ({unit}, modelled, logarithmic)",
                 log=True,
                 write=lambda pj, size=size: f"{pj / size:.3g}",  # type: ignore[misc]
             ),
             Axis("test accuracy", (0.0, 1.0) if len(runs) == 1 else None),
-            f"Accuracy over energy, {profile}; the front of all points is dashed",
+            f"Accuracy over energy, {profile}"
+            + ("; the front of all points is dashed" if joined else ""),
             kind="spots",
         )
         found.append({"profile": profile, "html": html, "n": str(len(spots))})

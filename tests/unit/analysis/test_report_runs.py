@@ -11,7 +11,7 @@ from analysis.report import page as page_module
 from analysis.report import write_report, write_tables
 from analysis.report.constants import constants_tables
 from analysis.report.embedded import embedded_json
-from analysis.report.runs import differences, pareto_fronts, run_labels, runs_table
+from analysis.report.runs import differences, pareto_fronts, run_labels, runs_table, same_task
 from analysis.tables import Table, to_latex
 from spikefuse.errors import ConfigError
 
@@ -56,6 +56,20 @@ def test_the_front_holds_the_runs_that_no_other_beats(tmp_path) -> None:
     assert "tiny (run1), dense twin: accuracy 0.918, 9.00 mJ. train.lr = 0.002" in front["html"]
     dashed = re.findall(r'<path class="line s-grey dashed" d="M([^"]*)"', front["html"])
     assert dashed[-1].count("L") == 7 - 1  # all points but that one; the first is the legend's
+
+
+def test_runs_of_different_data_share_no_front(tmp_path) -> None:
+    paths = copies(tmp_path, 2)
+    runs = [load_run(path) for path in paths]
+    assert same_task(runs)
+    result = copy.deepcopy(make_result())
+    result["data"]["scene"] = "s1"
+    paths.append(write_run(tmp_path / "scene", result))
+    runs = [load_run(path) for path in paths]
+    assert not same_task(runs)
+    assert "front of all points" not in pareto_fronts(runs)[0]["html"]
+    text = write_report(paths, tmp_path / "all.html").read_text()
+    assert "The runs are of different data: no front joins them." in text
 
 
 def test_cells_of_all_runs_equal_their_results(tmp_path) -> None:
