@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from spikefuse.pages import markdown_table
+
 
 def tables(found: Mapping[str, Any], epochs: int, seeds: Sequence[int]) -> str:
     """All tables, with what they have in common in front."""
@@ -23,12 +25,6 @@ def tables(found: Mapping[str, Any], epochs: int, seeds: Sequence[int]) -> str:
         if found[key]:
             parts.append(table(found[key]))
     return "\n\n".join(parts)
-
-
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table."""
-    lines = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
-    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)])
 
 
 def _percent(values: Sequence[float]) -> str:
@@ -63,7 +59,7 @@ def _accuracy(operators: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
         for name, cells in operators.items()
     ]
     header = ("operator", "parameters", "float", "int8", "int4", "int4, trained so")
-    return _table(header, rows)
+    return markdown_table(header, rows)
 
 
 def _operations(operators: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
@@ -91,7 +87,7 @@ def _operations(operators: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
         "state, KiB",
         "activations, KiB",
     )
-    return _table(header, rows)
+    return markdown_table(header, rows)
 
 
 def _answers(operators: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
@@ -116,7 +112,7 @@ def _answers(operators: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
         f"{n_answers} answers by changes",
         "state of that, KiB",
     )
-    return _table(header, rows)
+    return markdown_table(header, rows)
 
 
 def _frames(cells: Sequence[Mapping[str, Any]]) -> str:
@@ -132,7 +128,7 @@ def _frames(cells: Sequence[Mapping[str, Any]]) -> str:
     ]
     names = " / ".join(lengths[0])
     rows.append(["test accuracy of the choices", _percent(_of(cells, "test")), ""])
-    return _table((f"frames of {names}, ms", "on validation", "chosen by seeds"), rows)
+    return markdown_table([f"frames of {names}, ms", "on validation", "chosen by seeds"], rows)
 
 
 def _sizes(cells: Sequence[Mapping[str, Any]]) -> str:
@@ -154,7 +150,7 @@ def _sizes(cells: Sequence[Mapping[str, Any]]) -> str:
         "accuracy",
         "MACs, zeros skipped",
     )
-    return _table(header, rows)
+    return markdown_table(header, rows)
 
 
 def _twin(cells: Sequence[Mapping[str, Any]]) -> str:
@@ -170,4 +166,4 @@ def _twin(cells: Sequence[Mapping[str, Any]]) -> str:
         verdict,
     ]
     header = ("quantised twin", "parameters", "accuracy", "MACs, zeros skipped", "to this recipe")
-    return _table(header, [row])
+    return markdown_table(header, [row])
