@@ -21,7 +21,8 @@ import numpy as np
 import torch
 
 from analysis.energy_verdict import SEEDS_FOR_A_VERDICT
-from analysis.records import load_run
+from analysis.records import RunRecord, load_run
+from analysis.stats import cluster_interval
 from experiments.config import Config, load_config
 from experiments.evaluation.evaluate import answers_of, without_frontend
 from experiments.evaluation.precision import AWARE, FLOAT, at_precision, train_aware, trained_on
@@ -209,29 +210,33 @@ def _line(rows: Sequence[Row], name: str, **key: Any) -> list[str]:
 def protocol_table(folders: Sequence[Path]) -> str:
     """How far 8 bits are from float over finished runs, and their energies.
 
-    Differences are those of each run's seeds; the interval is that of their mean over runs drawn
-    with replacement.
+    Differences are those of each run's seeds. Runs that differ by fold and test speaker share
+    recordings and voices, so the interval draws folds and speakers, each with replacement
+    (`analysis.stats.cluster_interval`); other runs are drawn as they are. A model that no run has
+    is left out.
 
     Raises
     ------
     ConfigError
         If a run has no model that was trained behind the rounding to 8 bits.
     """
-    runs = [load_run(folder).result["models"] for folder in folders]
+    runs = [load_run(folder) for folder in folders]
     rows: list[list[str]] = []
     for name in ("snn", "dense"):
-        held = [models[name] for models in runs if name in models]
+        if not any(name in run.result["models"] for run in runs):
+            continue
+        having = [run for run in runs if name in run.result["models"]]
+        held = [run.result["models"][name] for run in having]
         at = [entry["accuracy_by_precision"] for entry in held]
-        if not at or any(AWARE not in found for found in at):
+        if any(AWARE not in found for found in at):
             raise ConfigError(
                 f"--protocol must be of runs with train.aware_epochs, got {name} without"
             )
         precisions = (FLOAT, "int8", AWARE)
         means = {p: np.array([found[p]["accuracy"] for found in at]) for p in precisions}
         off = means[AWARE] - means[FLOAT]
-        rng = np.random.default_rng(0)
-        draws = off[rng.integers(len(off), size=(_DRAWS, len(off)))].mean(axis=1)
-        low, high = np.quantile(draws, [0.025, 0.975])
+        clusters = [_by_key(having, "fold"), _by_key(having, "test_speaker")]
+        low, high = cluster_interval(off, clusters, np.random.default_rng(0), _DRAWS)
         said = "yes" if low >= -MARGIN else "no" if high < -MARGIN else "not told apart"
         if len(off) < SEEDS_FOR_A_VERDICT:
             said = "too few runs to say"
@@ -254,10 +259,16 @@ def protocol_table(folders: Sequence[Path]) -> str:
     header += ["within 1 point", "45 nm fp32", "45 nm int8", "Loihi"]
     note = (
         f"{len(folders)} run{'s' * (len(folders) > 1)}: accuracy in per cent, differences in "
-        "points, interval over runs drawn with replacement; modelled dynamic energy a sample in uJ "
+        "points, interval over folds and test speakers; modelled dynamic energy a sample in uJ "
         "(fp32 of the float model, the others of the one trained at 8 bits)."
     )
     return f"{note}\n\n" + markdown_table(header, rows)
+
+
+def _by_key(runs: Sequence[RunRecord], key: str) -> list[str]:
+    """Value of a key of the data of each run; where a run does not say, the run by itself."""
+    said = (run.config.get("data", {}).get(key) for run in runs)
+    return [f"run {i}" if value is None else str(value) for i, value in enumerate(said)]
 
 
 def _weights(learner: Learner) -> int:

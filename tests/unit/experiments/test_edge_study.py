@@ -61,6 +61,18 @@ def test_five_runs_say_whether_eight_bits_are_within_a_point(tmp_path: Path) -> 
     assert "too few runs to say" in protocol_table(far[:1])
 
 
+def test_folds_and_speakers_are_drawn_not_runs(tmp_path: Path) -> None:
+    runs = []
+    for fold in range(3):
+        for speaker, aware in (("ann", 0.95), ("bob", 0.97)):
+            run = run_of(tmp_path / f"{fold}{speaker}", aware)
+            words = f'[data]\nfold = {fold}\ntest_speaker = "{speaker}"\n'
+            (run / "config.toml").write_text(words)
+            runs.append(run)
+    # Two voices: a draw often holds one of them alone, whatever the number of runs.
+    assert "+1.00 [+0.00, +2.00]" in protocol_table(runs)
+
+
 def test_runs_without_a_model_at_eight_bits_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"--protocol must be of runs with train\.aware_epochs"):
         protocol_table([run_of(tmp_path / "run", 0.9, "int4_aware")])
