@@ -17,6 +17,7 @@ from experiments.commands.count import count
 from experiments.commands.data import data
 from experiments.commands.fits import fits
 from experiments.commands.gallery import gallery
+from experiments.commands.neurobench import neurobench
 from experiments.commands.nir import nir
 from experiments.commands.places import limit_threads, new_folder
 from experiments.commands.recipes import recipes
@@ -47,6 +48,7 @@ app.command()(compare)
 app.command()(count)
 app.command()(fits)
 app.command()(gallery)
+app.command()(neurobench)
 app.command()(recipes)
 app.command()(runs)
 app.command()(stream)

@@ -56,18 +56,15 @@ def _test_pairs(config: Config, samples: int | None) -> tuple[dict[str, Any], An
     """Binned test pairs of a run, by modality, and their labels."""
     import torch
 
+    from experiments.loading.batches import spiking_inputs
     from experiments.loading.data import load_data
     from sensors.paired import assemble
-    from spikefuse.kernels.binning import bin_events
 
     paired = load_data(config.data)
     pairs = paired.fixed_pairs["test"][:samples]
     whole = [assemble(paired.splits["test"], pair, paired.clock) for pair in pairs]
     n_steps = math.ceil(config.data.duration_ms / config.data.dt_ms)
-    inputs = {
-        name: bin_events([sample.streams[name] for sample in whole], config.data.dt_ms, n_steps)
-        for name in whole[0].streams
-    }
+    inputs = spiking_inputs(whole, list(whole[0].streams), config.data.dt_ms, n_steps)
     return inputs, torch.tensor([sample.label for sample in whole])
 
 
@@ -92,10 +89,8 @@ def _print(found: dict[str, Any], console: Console) -> None:
     beside = found["beside"]
     other = Table("beside it", Column("", justify="right"), title="not of NeuroBench")
     for name, value in beside["counts_per_sample"].items():
-        other.add_row(f"{name} per sample, counted here", _number(value))
-    other.add_row(
-        "operations that NeuroBench does not see", _number(beside["operations_not_seen_there"])
-    )
+        other.add_row(f"{name} of a sample, counted here", _number(value))
+    other.add_row("operations more than there", _number(beside["operations_not_seen_there"]))
     for name, value in beside["energy_pj_by_profile"].items():
         other.add_row(
             f"energy, {name}", "not priced" if value is None else f"{value / 1e6:,.3g} uJ"
