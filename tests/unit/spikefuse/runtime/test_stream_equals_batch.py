@@ -124,9 +124,13 @@ def test_event_engine_gives_the_scores_of_the_batch(fusion: str, seed: int, most
 
 
 @pytest.mark.parametrize("engine", ["stepped", "event"])
-def test_recurrent_encoders_stream_as_they_batch(engine: str) -> None:
-    model, streams = model_of(recurrent=True), streams_of(3)
-    found = streamed(model, streams, engine, np.random.default_rng(0), 50)
+@given(seed=st.integers(0, 2**16), most=st.sampled_from([1, 3, 40, 2000]))
+@settings(max_examples=4, deadline=None)
+def test_recurrent_encoders_stream_as_they_batch(engine: str, seed: int, most: int) -> None:
+    model, streams = model_of(recurrent=True), streams_of(seed, 250)
+    found = streamed(model, streams, engine, np.random.default_rng(seed), most)
+    if engine == "stepped":
+        assert np.array_equal(scores(found), batch_scores(model, streams))
     np.testing.assert_allclose(scores(found), batch_scores(model, streams), rtol=1e-5, atol=1e-5)
 
 
@@ -168,6 +172,20 @@ def test_neurons_that_fire_between_events_are_not_missed(kind: str, reset: str, 
     engine.run(0, len(hidden), {"audio": events})
     assert np.array_equal(engine.spikes("encoders.audio.neurons.0"), hidden[:, 0].numpy())
     assert np.array_equal(engine.spikes("encoders.audio.neurons.1"), out.to_dense()[:, 0].numpy())
+
+
+@pytest.mark.parametrize("kind", ["lif", "cuba", "recurrent cuba", "alif"])
+@given(seed=st.integers(0, 2**16), most=st.sampled_from([1, 3, 40]))
+@settings(max_examples=4, deadline=None)
+def test_neurons_of_any_kind_stream_as_they_batch(kind: str, seed: int, most: int) -> None:
+    model = chained(neurons_of(kind, "subtract"))
+    streams = {"audio": streams_of(seed, 120)["audio"]}
+    expected = batch_scores(model, streams)
+    assert expected.any()
+    found = streamed(model, streams, "stepped", np.random.default_rng(seed), most)
+    assert np.array_equal(scores(found), expected)
+    found = streamed(model, streams, "event", np.random.default_rng(seed), most)
+    np.testing.assert_allclose(scores(found), expected, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("engine", ["stepped", "event"])
