@@ -18,6 +18,7 @@ from spikefuse.neurons import LIF, LIFParams
 from spikefuse.synapses import EventLinear
 
 DT_S = 1e-3
+LOSSY: dict[str, Any] = {"in_shape": (5,), "allow_lossy": True}
 
 
 def affine(n_in: int, n_out: int, seed: int = 0, bias: bool = False) -> Any:
@@ -233,3 +234,21 @@ def test_nodes_in_a_wrong_order_are_refused() -> None:
         NirNetwork({"input": (5,)}, [Node("a", layer, ("b",), (4,))], ["a"], 1.0)
     with pytest.raises(ValueError, match="outputs must be"):
         NirNetwork({"input": (5,)}, [Node("a", layer, ("input",), (4,))], ["b"], 1.0)
+
+
+def test_any_damage_is_refused_in_one_line_or_reads_as_a_network(tmp_path: Path) -> None:
+    path = tmp_path / "net.nir"
+    save_nir(path, nn.Sequential(EventLinear(5, 4), LIF(4, LIFParams(), 1.0)), **LOSSY)
+    content, rng = path.read_bytes(), np.random.default_rng(0)
+    refused = 0
+    for _ in range(60):
+        damaged = bytearray(content)
+        for place in rng.integers(len(content), size=5):
+            damaged[place] = rng.integers(256)
+        path.write_bytes(bytes(damaged))
+        try:
+            assert isinstance(load_nir(path), NirNetwork)
+        except DataError as error:
+            assert "\n" not in str(error)
+            refused += 1
+    assert refused > 10
