@@ -240,15 +240,15 @@ def test_any_damage_is_refused_in_one_line_or_reads_as_a_network(tmp_path: Path)
     path = tmp_path / "net.nir"
     save_nir(path, nn.Sequential(EventLinear(5, 4), LIF(4, LIFParams(), 1.0)), **LOSSY)
     content, rng = path.read_bytes(), np.random.default_rng(0)
-    refused = 0
+    refusals: list[str] = []
     for _ in range(60):
         damaged = bytearray(content)
         for place in rng.integers(len(content), size=5):
             damaged[place] = rng.integers(256)
         path.write_bytes(bytes(damaged))
         try:
-            assert isinstance(load_nir(path), NirNetwork)
+            load_nir(path)
         except DataError as error:
-            assert "\n" not in str(error)
-            refused += 1
-    assert refused > 10
+            refusals.append(str(error))
+    assert len(refusals) > 10
+    assert not any("\n" in refusal for refusal in refusals)
