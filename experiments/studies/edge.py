@@ -123,10 +123,10 @@ class Study:
         if "aware" in kind:
             form = FixedFormat(int(key["bits"]), _STATE_BITS)
             name = f"{'-'.join(kind.split(', '))}-{key['bits']}-seed{seed}"
-            with zeros_kept(base.model):
-                return train_aware(
-                    base, self.data, self.config, seed, self.folder / name, quiet, form
-                )
+            # What is pruned stays so where the configuration prunes.
+            train = replace(self.config.train, prune_share=float(key.get("share", 0.0)))
+            config = replace(self.config, train=train)
+            return train_aware(base, self.data, config, seed, self.folder / name, quiet, form)
         return base
 
     def _trained(self, name: str, seed: int) -> Learner:

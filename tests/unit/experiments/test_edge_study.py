@@ -14,7 +14,7 @@ ENERGY = {"horowitz_45nm_fp32": 2e6, "horowitz_45nm_int8": 1e6, "loihi1_davies20
 
 
 def test_a_pruned_row_has_fewer_weights_and_operations(tmp_path: Path) -> None:
-    config = tiny("train.epochs=1", "train.aware_epochs=1")
+    config = tiny("train.epochs=1", "train.dense_epochs=1", "train.aware_epochs=1")
     study = Study(tmp_path, config, load_data(config.data))
     whole = study.find({"seed": 0, "kind": "float"})
     key = {"seed": 0, "kind": "pruned, trained on", "order": "magnitude", "share": 0.5}
@@ -23,6 +23,10 @@ def test_a_pruned_row_has_fewer_weights_and_operations(tmp_path: Path) -> None:
     assert pruned["acs"] < 0.75 * whole["acs"]
     at_four = study.find({"seed": 0, "kind": "aware", "bits": 4})
     assert at_four["energy_pj"]["horowitz_45nm_int8"] > 0
+    key = {"seed": 0, "kind": "distilled, pruned, aware", "share": 0.5, "bits": 8}
+    assert (
+        study.find(key)["weights"] < 0.8 * study.find({"seed": 0, "kind": "distilled"})["weights"]
+    )
     assert study.trained("snn", 0) is study.trained("snn", 0)  # none of them is changed
 
 
