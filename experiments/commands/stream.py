@@ -6,13 +6,15 @@ import json
 import math
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 
-from spikefuse.errors import ConfigError
+from spikefuse.errors import ConfigError, SpikefuseError
 
 if TYPE_CHECKING:
     from sensors.live.sinks import Sink
@@ -100,52 +102,57 @@ def stream(
     from spikefuse.runtime.outcomes import Outcomes
 
     pace = Pace(speed_of(speed))
+    if for_s is not None and not for_s > 0:
+        raise ConfigError(f"--for must be positive, got {for_s:g}")
     chosen = _engine(engine)
     net, result = open_model(run, config, model, config.seeds[0] if seed is None else seed)
     words = _sources(net, vision, audio, more or [])
     sizes = {part.name: part.sensor_size for part in net.spec.modalities}
     warm_up(net, chosen)
     outcomes, epoch = Outcomes(), Epoch()
-    opened = [
-        open_source(
-            where,
-            name,
-            sizes[name],
-            config,
-            outcomes,
-            epoch=epoch,
-            ear=ear,
-            packets=packets,
-            fps=fps,
+    with _named_options():
+        opened = [
+            open_source(
+                where,
+                name,
+                sizes[name],
+                config,
+                outcomes,
+                epoch=epoch,
+                ear=ear,
+                packets=packets,
+                fps=fps,
+            )
+            for name, where in words.items()
+        ]
+        live = any(source.live for source in opened)
+        ends = [s.stream.duration_us for s in opened if isinstance(s, StreamSource)]
+        every = net.spec.dt_ms if every_ms is None else every_ms
+        trial = _trial_ms(trial_ms, config.data.duration_ms, max(ends, default=0), live, every)
+        leave, temperature = _exit(theta, result["models"][model])
+        policy, gate = _policies(trial, leave, temperature, wake, duty, list(sizes))
+        params = BufferParams(
+            latency_ms=latency_ms,
+            silent_ms=silent_ms,
+            overflow="drop" if live else "wait",
+            # A recording may hold equal events, and the batch path keeps them.
+            repeated="drop" if live else "keep",
+            jump_ms=2000.0 if live else math.inf,
         )
-        for name, where in words.items()
-    ]
-    live = any(source.live for source in opened)
-    ends = [s.stream.duration_us for s in opened if isinstance(s, StreamSource)]
-    every = net.spec.dt_ms if every_ms is None else every_ms
-    trial = _trial_ms(trial_ms, config.data.duration_ms, max(ends, default=0), live, every)
-    leave, temperature = _exit(theta, result["models"][model])
-    policy, gate = _policies(trial, leave, temperature, wake, duty, list(sizes))
-    params = BufferParams(
-        latency_ms=latency_ms,
-        silent_ms=silent_ms,
-        overflow="drop" if live else "wait",
-        # A recording may hold equal events, and the batch path keeps them.
-        repeated="drop" if live else "keep",
-        jump_ms=2000.0 if live else math.inf,
-    )
-    sinks = _sinks(lines, udp)
-    console = Console(stderr=lines == "-")
-    runner = StreamRunner(net, chosen, every_ms=every_ms, count=engine == "stepped", policy=policy)
-    session = Session(
-        runner,
-        JitterBuffer(sizes, params, outcomes),
-        result["data"]["classes"],
-        sinks,
-        gate,
-        ClockEstimator() if align else None,
-        temperature,
-    )
+        sinks = _sinks(lines, udp)
+        console = Console(stderr=lines == "-")
+        runner = StreamRunner(
+            net, chosen, every_ms=every_ms, count=engine == "stepped", policy=policy
+        )
+        session = Session(
+            runner,
+            JitterBuffer(sizes, params, outcomes),
+            result["data"]["classes"],
+            sinks,
+            gate,
+            ClockEstimator() if align else None,
+            temperature,
+        )
     started = time.monotonic()
     with LiveTable(console, config) as table:
         try:
@@ -168,6 +175,17 @@ def stream(
         from experiments.files import write_text
 
         write_text(json_path, json.dumps(found, indent=2, allow_nan=False) + "\n")
+
+
+@contextmanager
+def _named_options() -> Iterator[None]:
+    """What an option's value is refused with is the user's error, in one line."""
+    try:
+        yield
+    except SpikefuseError:
+        raise
+    except (ValueError, OSError) as error:
+        raise ConfigError(str(error)) from error
 
 
 def _engine(text: str) -> EngineName:
@@ -203,7 +221,7 @@ def _trial_ms(
 ) -> float:
     """Length of a trial; 0 without any: a recording that is one trial needs none."""
     if given is not None:
-        if given < 0 or abs(given / every_ms - round(given / every_ms)) > 1e-6:
+        if not 0 <= given < math.inf or abs(given / every_ms - round(given / every_ms)) > 1e-6:
             raise ConfigError(f"--trial must be whole decisions of {every_ms:g} ms, got {given:g}")
         return given
     # As many steps as a sample has in training, a part of one counted.

@@ -88,3 +88,25 @@ def test_wrong_options_are_one_line_and_exit_code_2(run: Path, capfd) -> None:
         assert spikefuse(*of(run, *more)) == 2
         assert f"{more[0]}" in capfd.readouterr().err
     assert spikefuse("stream", run) == 2
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--latency", "-1"),
+        ("--silent", "0"),
+        ("--every", "7"),
+        ("--trial", "nan"),
+        ("--for", "-1"),
+        ("--vision", "udp:99999"),
+        ("--vision", "udp:0", "--packets", "none"),
+        ("--lines", "nowhere/at/all"),
+    ],
+)
+def test_an_option_out_of_range_is_one_line(
+    run: Path, options: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert spikefuse(*of(run, *options)) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("error: ")
+    assert "Traceback" not in told
