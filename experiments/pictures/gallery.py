@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -69,13 +70,18 @@ def write_gallery(out: Path, runs: Sequence[Path], root: Path | None = None) -> 
         scratch = Path(folder)
         recorded = [] if root is None else _of_recordings(root, scratch, out)
         by_run = _of_runs(runs, scratch, out)
-    kept = {Path(s.file).name for s in (*recorded, *(s for by in by_run.values() for s in by))}
-    for old in (out / "gallery").glob("*.png"):
-        if old.name not in kept:  # of an earlier page
-            old.unlink()
     page = out / "gallery.md"
-    write_text(page, _page(recorded, by_run, runs, root))
+    text = _page(recorded, by_run, runs, root, out.resolve().name)
+    if page.is_file():
+        for old in _pictures(page.read_text(encoding="utf-8")) - _pictures(text):
+            (out / old).unlink(missing_ok=True)
+    write_text(page, text)
     return page
+
+
+def _pictures(page: str) -> set[str]:
+    """Pictures that a gallery page shows, below its folder."""
+    return set(re.findall(r"\]\((gallery/[\w.-]+\.png)\)", page))
 
 
 def _title(run: Path) -> str:
@@ -172,10 +178,11 @@ def _page(
     by_run: dict[str, list[Shown]],
     runs: Sequence[Path],
     root: Path | None,
+    folder: str,
 ) -> str:
     """The page's text."""
     names = " ".join(path.name for path in runs)
-    command = " ".join(f"spikefuse gallery docs {names}".split())
+    command = " ".join(f"spikefuse gallery {folder} {names}".split())
     lines = [
         "# Gallery",
         "",
@@ -192,7 +199,7 @@ def _page(
     for title, shown in by_run.items():
         lines += [f"## Run `{title}`", ""]
         lines += [
-            f"Trained again by `spikefuse train --config docs/gallery/{title}.toml`.",
+            f"Trained again by `spikefuse train --config {folder}/gallery/{title}.toml`.",
             "",
         ]
         lines += _entries(shown, RUNS)
