@@ -210,3 +210,20 @@ def test_scores_of_another_number_of_classes_are_refused(config, data, module) -
     module.few = lambda: nn.Sequential(nn.Flatten(1), nn.Linear(N_AUDIO, 3))
     with pytest.raises(ConfigError, match=r"scores of .*few must be \[T, B, C\] \(10, 2, 10\)"):
         learner_of("few", config, data, modality="audio", loop=True)
+
+
+def test_a_norse_network_is_run_from_its_own_state(config, data, module) -> None:
+    import norse.torch as norse
+
+    net = norse.SequentialState(
+        nn.Flatten(), nn.Linear(N_AUDIO, 12), norse.LIFBoxCell(), nn.Linear(12, N_CLASSES)
+    )
+    module.net = net
+    learner = learner_of("net", config, data, modality="audio", loop=True)
+    (x,) = learner.inputs(first(data)).values()
+    state, found = None, []
+    for step in x:
+        out, state = net(step, state)
+        found.append(out)
+    assert torch.equal(learner.model({"audio": x}), torch.stack(found))
+    assert learner.counted(first(data)).totals["neuron_updates_active"] > 0
