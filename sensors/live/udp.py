@@ -85,6 +85,7 @@ class UdpSource:
         self.modality, self._format = modality, format_by_name(packets)
         self.outcomes = outcomes if outcomes is not None else Outcomes()
         self._offset_us: int | None = 0 if zero == "sent" else None
+        self._last_us: int | None = None
         self._epoch = epoch if epoch is not None else Epoch()
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _KERNEL_BYTES)
@@ -152,6 +153,13 @@ class UdpSource:
         if not self._format.timed:
             events["t"] = arrived_us
             return events
+        if self._format.record["t"].itemsize == 4:
+            # Such times begin again after 71.6 minutes: they are the nearest to those before.
+            half = 1 << 31
+            last_us = int(events["t"][0]) if self._last_us is None else self._last_us
+            since = events["t"] - last_us
+            events["t"] = last_us + (since + half) % (2 * half) - half
+            self._last_us = int(events["t"][-1])
         if self._offset_us is None:
             self._offset_us = arrived_us - int(events["t"][0])
         events["t"] += self._offset_us

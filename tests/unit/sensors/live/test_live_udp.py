@@ -131,6 +131,21 @@ def test_a_packet_that_waits_to_be_read_is_at_its_arrival(name):
     assert 0 <= second["t"][0] - first["t"][0] < 250_000
 
 
+@pytest.mark.parametrize("name", ["spif_time", "t32_x16_y15_on1"])
+def test_times_of_32_bits_go_on_when_they_begin_again(name):
+    source = UdpSource("vision", 0, name, zero="sent")
+    sender = UdpSender("127.0.0.1", source.port, name)
+    sent = events(300, (1 << 32) - 450)
+    sent["t"] %= 1 << 32
+    try:
+        sender.send(sent)
+        got = received(source, 300)
+    finally:
+        sender.close()
+        source.close()
+    assert np.array_equal(got["t"], (1 << 32) - 450 + 3 * np.arange(300))
+
+
 def test_a_backlog_of_sensors_of_unlike_rates_is_neither_silence_nor_late():
     outcomes = Outcomes()
     sources = [UdpSource(m, 0, zero="sent", outcomes=outcomes) for m in ("vision", "audio")]
