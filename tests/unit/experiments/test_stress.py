@@ -1,6 +1,5 @@
 """The stress suite: changed inputs, and measures of hand-made answers."""
 
-
 import numpy as np
 import pytest
 import torch
