@@ -101,6 +101,8 @@ def count(
     """Count what your own network executes: operations by layer, from the spikes that ran."""
     if layout not in get_args(Layout):
         raise ConfigError(f"--layout must be one of {list(get_args(Layout))}, got {layout!r}")
+    from experiments.loading.network import load_network
+
     net = load_network(network, nir_dt_ms)
     ours = getattr(net, "batch_dim", 0) == 1
     given = _given(data, layout, ours, samples, dt_ms, modality, overrides or [])
@@ -113,36 +115,6 @@ def count(
         from experiments.files import write_json
 
         write_json(json_path, counts_figures(counts))
-
-
-def load_network(name: str, nir_dt_ms: float | None = None) -> nn.Module:
-    """Import a network from a module of the current folder, or read one from a .nir file.
-
-    Raises
-    ------
-    ConfigError
-        If there is no such module or name, or it is no network.
-    DataError
-        If a file is damaged or holds what has no twin here.
-    """
-    from torch import nn
-
-    if name.endswith(".nir"):
-        from spikefuse.interop.nir.import_ import load_nir
-
-        return load_nir(Path(name), dt_ms=nir_dt_ms)
-
-    from spikefuse.imports import import_name
-
-    found = import_name(name, "NETWORK")
-    if callable(found) and not isinstance(found, nn.Module):
-        found = found()
-    if not isinstance(found, nn.Module):
-        raise ConfigError(
-            f"{name} must be a torch.nn.Module or a function that makes one, got "
-            f"{type(found).__name__}"
-        )
-    return found
 
 
 def run_counted(net: nn.Module, given: Given, read_as: Any, strict: bool, loop: bool) -> OpCounts:

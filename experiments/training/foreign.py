@@ -17,6 +17,7 @@ from torch.nn.parameter import is_lazy
 from experiments.config import Config
 from experiments.loading.batches import batches
 from experiments.loading.data import PairedData
+from experiments.loading.network import load_network
 from experiments.training.called import Called
 from experiments.training.learners import Learner, TrainingScores
 from spikefuse.baselines.frames import blank_after
@@ -108,8 +109,6 @@ class Foreign:
 
     def _made(self, seed: int) -> nn.Module:
         """The network itself, with its weights; none is shared between seeds."""
-        from experiments.commands.count import load_network
-
         torch.manual_seed(seed)
         net = copy.deepcopy(load_network(self.network))
         if self.weights is not None:

@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from experiments.cli import app
-from experiments.commands.count import load_network
+from experiments.loading.network import load_network
 from sensors.files import write_events
 from spikefuse.errors import ConfigError
 from spikefuse.events import EventStream
