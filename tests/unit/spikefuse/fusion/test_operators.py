@@ -239,5 +239,7 @@ def test_input_that_does_not_fit_is_refused(name: str) -> None:
 
 
 def test_unknown_operators_are_refused_with_a_hint() -> None:
-    with pytest.raises(ValueError, match=r"fusion must be one of \[.*\], got 'concatt'; did you"):
+    with pytest.raises(
+        ValueError, match=r"fusion must be one of \[.*\] or MODULE:CLASS, got 'concatt'; did you"
+    ):
         build("concatt", {"vision": 2}, 4)
