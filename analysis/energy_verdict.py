@@ -70,10 +70,10 @@ def energy_findings(
                 "at_accuracy": None,
                 "totals": {},
             }
-            if "reason" in entry:
-                finding["reason"] = entry["reason"]
+            same = result["comparison"].get("at_equal_accuracy") or {}
+            if "reason" in entry or "reason" in same:
+                finding["reason"] = entry.get("reason", same.get("reason"))
             else:
-                same = result["comparison"].get("at_equal_accuracy") or {}
                 equal = same.get("energy", {}).get(profile, {}).get(reuse)
                 finding.update(_decided(finding, entry, equal))
             findings.append(finding)

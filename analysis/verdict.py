@@ -85,7 +85,8 @@ def _latency(result: Mapping[str, Any]) -> list[str]:
     """Stimulus time at equal accuracy, the only fair comparison of latency."""
     same = result["comparison"].get("at_equal_accuracy")
     if not same or same["accuracy"] is None:
-        return []
+        reason = (same or {}).get("reason")
+        return [f"No comparison at equal accuracy: {reason}."] if reason else []
     times = [same["snn_ms"], same["dense_ms"]]
     snn, dense = ("never" if t is None else f"after {t:.0f} ms" for t in times)
     text = f"Accuracy {same['accuracy']:.3f} is reached by the SNN {snn} and by the dense twin "

@@ -66,10 +66,11 @@ def build_result(
     }
     for name, of_seeds in (traced or {}).items():
         add_latency(models[name], learners[name], of_seeds, config)
-    comparison = _compare(models)
-    if {"snn", "dense"} <= set(traced or {}):
+    comparison = _compare(models, chance=1 / len(data.classes))
+    same = comparison.get("at_equal_accuracy", {})
+    if {"snn", "dense"} <= set(traced or {}) and "reason" not in same:
         sensors = list(sensor_names(learners["snn"].modalities, config.cost).values())
-        comparison["at_equal_accuracy"]["energy"] = energies_at_equal_accuracy(
+        same["energy"] = energies_at_equal_accuracy(
             traced or {}, config, sensors
         )
     return {
@@ -80,7 +81,7 @@ def build_result(
         "data": _describe_data(config, data),
         "models": models,
         "comparison": comparison,
-        "ratios": _ratios(models, config),
+        "ratios": _ratios(models, comparison, config),
         "energy_ranges": _energy_ranges(learners, evaluations, config),
         "environment": dict(environment),
     }
@@ -276,7 +277,9 @@ def _describe_data(config: Config, data: PairedData) -> dict[str, Any]:
     }
 
 
-def _ratios(models: Mapping[str, Any], config: Config) -> dict[str, Any]:
+def _ratios(
+    models: Mapping[str, Any], comparison: Mapping[str, Any], config: Config
+) -> dict[str, Any]:
     """dense / snn of energies, and of evidence time at equal accuracy; None where unknown."""
     if "dense" not in models or "snn" not in models:
         return {}
@@ -289,7 +292,7 @@ def _ratios(models: Mapping[str, Any], config: Config) -> dict[str, Any]:
         for metric in ENERGY_METRICS
     }
     # Latency is compared at equal accuracy only.
-    same = at_equal_accuracy(snn["anytime"], dense["anytime"])
+    same = comparison["at_equal_accuracy"]
     ratios["evidence_ms_at_equal_accuracy"] = {
         "stimulus_time": ratio(same["dense_ms"], same["snn_ms"])
     }
@@ -316,12 +319,15 @@ def _energy_ranges(
     return found
 
 
-def _compare(models: Mapping[str, Any]) -> dict[str, Any]:
+def _compare(models: Mapping[str, Any], chance: float) -> dict[str, Any]:
     """Latency at equal accuracy, and whether fusion beat each modality alone, seed by seed."""
     comparison: dict[str, Any] = {}
     if "dense" in models and "snn" in models:
-        comparison["at_equal_accuracy"] = at_equal_accuracy(
-            models["snn"]["anytime"], models["dense"]["anytime"]
+        guessing = [n for n in ("snn", "dense") if models[n]["accuracy_interval"][0] <= chance]
+        comparison["at_equal_accuracy"] = (
+            none_above_chance(guessing, chance)
+            if guessing
+            else at_equal_accuracy(models["snn"]["anytime"], models["dense"]["anytime"])
         )
     alone = [name for name in models if name.startswith("snn_") and name != "snn_late"]
     if "snn" in models and alone:
@@ -346,6 +352,24 @@ def at_equal_accuracy(snn: Mapping[str, Any], dense: Mapping[str, Any]) -> dict[
         "dense_ms": time_to_accuracy(dense, target),
         "note": "evidence time in the stimulus, without compute; the target is the lower of the "
         "two best accuracies on the test pairs",
+    }
+
+
+def none_above_chance(guessing: Sequence[str], chance: float) -> dict[str, Any]:
+    """`at_equal_accuracy` where a model may be guessing: a guess costs nothing, so nothing is said.
+
+    Parameters
+    ----------
+    guessing : sequence of str
+        Models whose interval of accuracy reaches down to chance.
+    chance : float
+    """
+    named = " and ".join({"snn": "the SNN", "dense": "the dense twin"}[name] for name in guessing)
+    return {
+        "accuracy": None,
+        "snn_ms": None,
+        "dense_ms": None,
+        "reason": f"{named} may be at chance ({chance:.3g}): its interval reaches that far down",
     }
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from analysis.energy_verdict import energy_findings, energy_verdicts, sentence, told
 from analysis.records import load_run
+from experiments.evaluation.results import none_above_chance
 
 Write = Callable[[dict[str, Any]], Path]
 FP32, LOIHI = "horowitz_45nm_fp32", "loihi1_davies2018"
@@ -137,6 +138,15 @@ def test_an_accuracy_out_of_reach_is_said(five_seeds: dict[str, Any], write: Wri
     reason = {"reason": "accuracy 0.990 is not reached by the SNN"}
     result["comparison"]["at_equal_accuracy"]["energy"] = {FP32: {"ideal": reason}}
     assert "is not reached by the SNN" in verdict(result, write)["sentence"]
+
+
+def test_a_model_that_may_be_guessing_is_compared_with_nothing(
+    five_seeds: dict[str, Any], write: Write
+) -> None:
+    result = with_ranges(differing(five_seeds, 0.5, 1.0), CHEAP)
+    result["comparison"]["at_equal_accuracy"] = none_above_chance(["dense"], 0.1)
+    said = verdict(result, write)["sentence"]
+    assert "no verdict, the dense twin may be at chance (0.1)" in said
 
 
 def test_accuracy_is_that_of_the_priced_precision(five_seeds: dict[str, Any], write: Write) -> None:

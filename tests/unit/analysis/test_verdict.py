@@ -8,6 +8,7 @@ import pytest
 from analysis.answers import accuracy_difference
 from analysis.records import load_run
 from analysis.verdict import sentences
+from experiments.evaluation.results import none_above_chance
 from spikefuse.errors import DataError
 
 
@@ -122,6 +123,13 @@ def test_without_the_twin_nothing_is_compared(result, write) -> None:
     del result["models"]["dense"]
     result["ratios"], result["comparison"] = {}, {}
     assert "No comparison: this run holds no dense twin." in said(write(result))
+
+
+def test_guesses_are_not_compared(result, write) -> None:
+    result["comparison"]["at_equal_accuracy"] = none_above_chance(["snn", "dense"], 0.5)
+    text = said(write(result))
+    assert "No comparison at equal accuracy: the SNN and the dense twin may be at chance" in text
+    assert "is sooner" not in text
 
 
 def test_an_accuracy_never_reached(result, write) -> None:
