@@ -70,9 +70,7 @@ def build_result(
     same = comparison.get("at_equal_accuracy", {})
     if {"snn", "dense"} <= set(traced or {}) and "reason" not in same:
         sensors = list(sensor_names(learners["snn"].modalities, config.cost).values())
-        same["energy"] = energies_at_equal_accuracy(
-            traced or {}, config, sensors
-        )
+        same["energy"] = energies_at_equal_accuracy(traced or {}, config, sensors)
     return {
         "schema": SCHEMA,
         "name": config.name,

@@ -98,6 +98,7 @@ class CheckpointFolder:
             Where in the next epoch they are; None at its beginning.
         """
         self._remove_drafts()
+        self._drop_replaced()  # a kill may fall between the last epoch's save and this
         part = self._part(self.load_progress().epoch + 1)
         whole = self._last()
         last = part if part.is_dir() else whole
@@ -127,13 +128,7 @@ class CheckpointFolder:
         final = self.folder / f"epoch-{progress.epoch:04d}"
         files = _training_state(weights, optimizer, objective)
         self._publish(final, files | {"progress.json": json.dumps(asdict(progress)).encode()})
-        for pattern in ("epoch-*", "part-*"):
-            for other in self.folder.glob(pattern):
-                if other != final:
-                    shutil.rmtree(other, ignore_errors=True)
-        for other in self.folder.glob("best-*.safetensors"):
-            if other != self._best(progress.best_epoch):
-                other.unlink(missing_ok=True)
+        self._drop_replaced()
 
     def save_partial(
         self,
@@ -149,6 +144,23 @@ class CheckpointFolder:
             "random.safetensors": save({"torch": partial.torch_state}),
         }
         self._publish(self._part(partial.epoch), files)
+
+    def _drop_replaced(self) -> None:
+        """Remove what the last whole epoch stands in for: earlier ones, and weights no longer best.
+
+        An interrupted epoch stays if it is the next one.
+        """
+        last, progress = self._last(), self.load_progress()
+        kept = {last, self._part(progress.epoch + 1)}
+        for pattern in ("epoch-*", "part-*"):
+            for other in self.folder.glob(pattern):
+                if other not in kept:
+                    shutil.rmtree(other, ignore_errors=True)
+        if last is None:
+            return
+        for other in self.folder.glob("best-*.safetensors"):
+            if other != self._best(progress.best_epoch):
+                other.unlink(missing_ok=True)
 
     def _publish(self, final: Path, files: Mapping[str, bytes]) -> None:
         """A folder of files that appears by one rename."""

@@ -358,3 +358,4 @@ def test_killed_while_it_saves_training_goes_on_as_if_never(
     timed = {"seconds", "events_per_s"}
     assert history == [{k: v for k, v in r.items() if k not in timed} for r in records]
     assert not [p for p in folder.rglob("*") if p.name.startswith(".")]
+    assert [p.name for p in folder.glob("epoch-*")] == ["epoch-0002"]  # nothing that it replaced

@@ -66,4 +66,5 @@ def test_each_side_of_a_window_costs_what_its_own_events_cost(window: str, which
     def run(events: SpikeBatch) -> object:
         return unit(events, none) if which == "opener" else unit(none, events)
 
-    assert 0.8 < slope(run) < 1.2
+    # Time of a busy machine: 0 would be a cost of the whole, 2 one of pairs.
+    assert 0.6 < slope(run) < 1.4
