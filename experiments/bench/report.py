@@ -62,7 +62,8 @@ def write_into(paths: Sequence[Path], page: Path) -> None:
         busy = f", load average {load[0]:.1f}" if load else ""
         rounds = f"{result['setting']['rounds']} rounds"
         lines = [f"{when}{busy}, {rounds}, {result['setting']['data']} recordings.", ""]
-        tables[f"bench {group}"] = "\n".join([*lines, *row_tables(result["rows"])])
+        told = "\n\n".join(row_tables(result["rows"]))  # tables apart, or Markdown joins them
+        tables[f"bench {group}"] = "\n".join([*lines, told])
     write_tables(page, tables)
 
 
@@ -209,7 +210,8 @@ def _verdicts(row: Result) -> list[str]:
             parts.append(f"floor {target['floor_at_most']:g} {verdict(target['floor_met'])}")
         against = f" against {' / '.join(target['against'])}" if target["against"] else ""
         unit = UNITS.get(target["metric"], f" ({target['metric']})")
-        told.append(f"{figure(target['value'])}{unit}{against}: {', '.join(parts)}")
+        said = f"{figure(target['value'])}{unit}{against}"
+        told.append(f"{said}: {', '.join(parts)}" if parts else said)
     return told
 
 
