@@ -1,7 +1,6 @@
 """At large size the time of each cross-modal path grows with its own events (counts: elsewhere)."""
 
 import random
-import statistics
 import time
 from collections.abc import Callable
 
@@ -15,7 +14,7 @@ from spikefuse.kernels.compaction import compact
 from spikefuse.kernels.fan import Fan
 from spikefuse.spikes import SpikeBatch
 
-DENSITIES = (0.0, 0.02, 0.04, 0.08, 0.16)
+DENSITIES = (0.0, 0.04, 0.08, 0.16, 0.32)
 N, STEPS, BATCH = 1024, 400, 4
 
 
@@ -27,7 +26,8 @@ def events_at(density: float) -> SpikeBatch:
 def slope(run: Callable[[SpikeBatch], object], rounds: int = 7) -> float:
     """Exponent of process time over events, without the time of an empty stream.
 
-    The empty stream pays for what every step costs: the currents that are written, the taps.
+    The empty stream pays for what every step costs: the currents that are written, the taps. The
+    least of the rounds counts: others on the machine only ever add.
     """
     events = {density: events_at(density) for density in DENSITIES}
     times: dict[float, list[float]] = {density: [] for density in DENSITIES}
@@ -39,8 +39,8 @@ def slope(run: Callable[[SpikeBatch], object], rounds: int = 7) -> float:
                 before = time.process_time()
                 run(events[density])
                 times[density].append(time.process_time() - before)
-    empty, *medians = (statistics.median(times[density]) for density in DENSITIES)
-    net, _ = np.polyfit(np.log(DENSITIES[1:]), np.log(np.array(medians) - empty), 1)
+    empty, *least = (min(times[density]) for density in DENSITIES)
+    net, _ = np.polyfit(np.log(DENSITIES[1:]), np.log(np.array(least) - empty), 1)
     return float(net)
 
 
@@ -67,4 +67,4 @@ def test_each_side_of_a_window_costs_what_its_own_events_cost(window: str, which
         return unit(events, none) if which == "opener" else unit(none, events)
 
     # Time of a busy machine: 0 would be a cost of the whole, 2 one of pairs.
-    assert 0.6 < slope(run) < 1.4
+    assert 0.75 < slope(run) < 1.25
