@@ -63,6 +63,36 @@ class RunRecord:
     delays: dict[str, np.ndarray[Any, Any]] | None = None
 
 
+def read_beside(folder: Path, name: str, schema: int, what: str) -> dict[str, Any] | None:
+    """A JSON file that a later command left in a run directory, None where there is none.
+
+    Parameters
+    ----------
+    folder : Path
+    name : str
+    schema : int
+        The only one that is read.
+    what : str
+        Whose result it is; for messages.
+
+    Raises
+    ------
+    DataError
+        If it is damaged or of another schema.
+    """
+    file = folder / name
+    if not file.is_file():
+        return None
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+        got = found["schema"]
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
+        raise DataError(f"{file} must be the result of {what}, got: {error}") from error
+    if got != schema:
+        raise DataError(f"{file} must be of schema {schema}, got {got!r}")
+    return dict(found)
+
+
 def load_run(path: Path | str) -> RunRecord:
     """Read a finished run directory.
 

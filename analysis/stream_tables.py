@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from analysis.naming import format_pj
+from analysis.records import read_beside
 from analysis.tables import Table
-from spikefuse.errors import DataError
 
 SCHEMA = 1
 FILE = "stream.json"
@@ -23,17 +22,7 @@ def read_stream(folder: Path) -> dict[str, Any] | None:
     DataError
         If it is damaged or of another schema.
     """
-    file = folder / FILE
-    if not file.is_file():
-        return None
-    try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-        schema = found["schema"]
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
-        raise DataError(f"{file} must be the result of a stream, got: {error}") from error
-    if schema != SCHEMA:
-        raise DataError(f"{file} must be of schema {SCHEMA}, got {schema!r}")
-    return dict(found)
+    return read_beside(folder, FILE, SCHEMA, "a stream")
 
 
 def stream_tables(stream: Mapping[str, Any]) -> list[Table]:

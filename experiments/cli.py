@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from pathlib import Path
@@ -277,6 +276,6 @@ def _report(runs: list[Path], out: Path | None) -> Path:
 
 def _write_json(path: Path, value: Any) -> None:
     """Figures for other programs."""
-    from experiments.files import write_text
+    from experiments.files import write_json
 
-    write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+    write_json(path, value)

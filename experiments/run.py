@@ -39,6 +39,7 @@ from experiments.training.learners import Learner, build_learner
 from experiments.training.loop import epochs_of, train_model
 from experiments.training.prune import prune_and_tune
 from experiments.training.tracking import check_tracking, track
+from experiments.training.trained import checkpoints_of
 from spikefuse.errors import ConfigError
 from spikefuse.models import FusionSNN
 
@@ -292,7 +293,7 @@ def _write_metrics(folder: Path, config: Config) -> None:
     timing: list[str] = []
     for name in config.models:
         for seed in config.seeds:
-            checkpoints = CheckpointFolder(folder / "checkpoints" / f"{name}-seed{seed}")
+            checkpoints = checkpoints_of(folder, name, seed)
             progress = checkpoints.load_progress()
             metrics += [json.dumps(record) for record in progress.history]
             timing += [json.dumps(record) for record in progress.timing]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from pathlib import Path
@@ -87,12 +86,12 @@ def kernels(
     if not calibrate:
         _run("kernels", peers, quick, rounds, only, json_path, data_root)
         return
-    from experiments.files import write_text
+    from experiments.files import write_json
     from experiments.gpu.thresholds import calibrate as measure
 
     found = measure(Console())
     if json_path is not None:
-        write_text(json_path, json.dumps(found, indent=1, allow_nan=False) + "\n")
+        write_json(json_path, found)
 
 
 @bench.command()
@@ -140,14 +139,14 @@ def stream(
         return
     _limit_threads()
     from experiments.bench.stream_soak import soak, soak_table
-    from experiments.files import write_text
+    from experiments.files import write_json
     from spikefuse.pages import write_tables
 
     console = Console()
     found = soak(hours, on_progress=lambda text: console.print(text, highlight=False))
     console.print(soak_table(found), highlight=False, soft_wrap=True)
     if json_path is not None:
-        write_text(json_path, json.dumps(found, indent=1, allow_nan=False) + "\n")
+        write_json(json_path, found)
     if into is not None:
         write_tables(into, {"stream soak": soak_table(found)})
 
@@ -197,7 +196,7 @@ def _run(
     from experiments.bench.show import row_lines
     from experiments.bench.suite import run_group
     from experiments.commands.console import ConsoleReporter
-    from experiments.files import write_text
+    from experiments.files import write_json
 
     console = Console()
     setting = Setting(
@@ -225,7 +224,7 @@ def _run(
         reporter.stage(f"{group}: one thread, processor time, {setting.rounds} rounds")
         result = run_group(group, setting, on_row, lambda name: bool(pattern.search(name)))
     if json_path is not None:
-        write_text(json_path, json.dumps(result, indent=1, allow_nan=False) + "\n")
+        write_json(json_path, result)
 
 
 def _limit_threads() -> None:

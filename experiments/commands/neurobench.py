@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -30,8 +29,8 @@ def neurobench(
     ] = None,
 ) -> None:
     """Run a trained model on its test pairs in NeuroBench; energy and latency stand beside it."""
+    from experiments.evaluation.opening import open_model
     from experiments.run import load_run_config
-    from experiments.streaming.opening import open_model
     from spikefuse.interop.neurobench import run_neurobench
 
     config = load_run_config(run)
@@ -47,9 +46,9 @@ def neurobench(
     found |= {"model": model, "seed": chosen}
     _print(found, Console())
     if json_path is not None:
-        from experiments.files import write_text
+        from experiments.files import write_json
 
-        write_text(json_path, json.dumps(found, indent=2, allow_nan=False) + "\n")
+        write_json(json_path, found)
 
 
 def _test_pairs(config: Config, samples: int | None) -> tuple[dict[str, Any], Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import warnings
 from dataclasses import asdict
@@ -61,8 +60,8 @@ def export(
     json_path: JsonOption = None,
 ) -> None:
     """Write a trained model, read it back and print who runs it alike."""
+    from experiments.evaluation.opening import open_model
     from experiments.run import load_run_config
-    from experiments.streaming.opening import open_model
     from spikefuse.interop.nir.export import to_nir
     from spikefuse.interop.nir.files import write_graph
     from spikefuse.interop.nir.import_ import load_nir
@@ -250,10 +249,10 @@ def _print_layers(file: Path, rows: list[dict[str, Any]], console: Console) -> N
 
 
 def _write(path: Path, value: Any) -> None:
-    from experiments.files import write_text
+    from experiments.files import write_json
 
     try:
-        write_text(path, json.dumps(_finite(value), indent=2, allow_nan=False) + "\n")
+        write_json(path, _finite(value))
     except OSError as error:
         raise DataError(f"--json must be a file that can be written, got: {error}") from error
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import math
-import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
+from experiments.commands.places import limit_threads
 from spikefuse.errors import ConfigError, SpikefuseError
 
 if TYPE_CHECKING:
@@ -87,10 +86,10 @@ def stream(
     from experiments.run import load_run_config
 
     config = load_run_config(run)
-    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-        os.environ.setdefault(name, str(config.train.threads))
+    limit_threads(config.train.threads)
+    from experiments.evaluation.opening import open_model
     from experiments.files import write_json
-    from experiments.streaming.opening import open_model, open_source, speed_of
+    from experiments.streaming.opening import open_source, speed_of
     from experiments.streaming.result import FILE, describe_stream
     from experiments.streaming.session import Session, warm_up
     from experiments.streaming.show import LiveTable, print_stream
@@ -172,9 +171,9 @@ def stream(
         f"{run / FILE}  report: {write_report([run], None)}", highlight=False, soft_wrap=True
     )
     if json_path is not None:
-        from experiments.files import write_text
+        from experiments.files import write_json
 
-        write_text(json_path, json.dumps(found, indent=2, allow_nan=False) + "\n")
+        write_json(json_path, found)
 
 
 @contextmanager

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -23,6 +21,7 @@ from experiments.commands.compare import (
     WeightsOption,
     foreign_of,
 )
+from experiments.commands.places import limit_threads
 
 if TYPE_CHECKING:
     from experiments.training.foreign import Foreign
@@ -93,9 +92,9 @@ def stress(
 
         write_tables(document, {"stress": markdown_tables(found)})
     if json_path is not None:
-        from experiments.files import write_text
+        from experiments.files import write_json
 
-        write_text(json_path, json.dumps(found, indent=2, allow_nan=False) + "\n")
+        write_json(json_path, found)
 
 
 def _tested(
@@ -110,9 +109,7 @@ def _tested(
     """The suite, run now."""
     from experiments.run import load_run_config
 
-    threads = str(load_run_config(run).train.threads)
-    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-        os.environ.setdefault(name, threads)
+    limit_threads(load_run_config(run).train.threads)
     from experiments.commands.console import ConsoleReporter
     from experiments.stress.suite import run_stress
 

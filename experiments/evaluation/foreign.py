@@ -22,9 +22,9 @@ from experiments.evaluation.scores import FinalScores, final_scores
 from experiments.files import write_bytes, write_json, write_text
 from experiments.loading.data import PairedData, load_data
 from experiments.run import Reporter, epoch_line, load_run_config, predictions_table
-from experiments.training.checkpoints import CheckpointFolder
 from experiments.training.foreign import Foreign, ForeignLearner
 from experiments.training.loop import epochs_of, train_model
+from experiments.training.trained import checkpoints_of
 from spikefuse.errors import ConfigError
 
 FILE = "own_network.json"
@@ -106,9 +106,9 @@ def foreign_learners(
     found: list[ForeignLearner] = []
     for seed in config.seeds:
         learner = about.learner(config, data, seed)
-        where = folder / "checkpoints" / f"{about.name}-seed{seed}"
-        if where.is_dir():
-            CheckpointFolder(where).load_best(learner.model)
+        kept = checkpoints_of(folder, about.name, seed)
+        if kept.folder.is_dir():
+            kept.load_best(learner.model)
         learner.model.eval()
         found.append(learner)
     return (
@@ -173,7 +173,7 @@ def _train(
 ) -> None:
     """Train as the run's own models are trained, and take the best validation epoch."""
     reporter.stage(f"train {learner.name}, seed {seed}")
-    checkpoints = CheckpointFolder(folder / "checkpoints" / f"{learner.name}-seed{seed}")
+    checkpoints = checkpoints_of(folder, learner.name, seed)
     total = epochs_of(learner, config)
 
     def on_epoch(record: dict[str, Any]) -> None:

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from experiments.config import Config
-from experiments.training.checkpoints import CheckpointFolder
-from experiments.training.learners import build_learner
 from sensors.audio_source import read_wav
 from sensors.cochlea import Cochlea
 from sensors.cochlea_gammatone import GammatoneCochlea, GammatoneParams
@@ -24,44 +20,9 @@ from sensors.live.udp import UdpSource
 from sensors.video import VIDEO_SUFFIXES
 from spikefuse.errors import ConfigError, DataError
 from spikefuse.events import SensorSize
-from spikefuse.models import FusionSNN
 from spikefuse.runtime.outcomes import Outcomes
 
 _SOUNDS = (".wav", ".flac", ".ogg")
-
-
-def open_model(run: Path, config: Config, name: str, seed: int) -> tuple[FusionSNN, dict[str, Any]]:
-    """A trained spiking model of a run in evaluation, and the run's result.
-
-    Raises
-    ------
-    ConfigError
-        If the run has no such model, or it is not spiking.
-    DataError
-        If it is not trained.
-    """
-    try:
-        result = json.loads((run / "result.json").read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError) as error:
-        raise DataError(f"RUN must hold a whole result.json, got: {error}") from error
-    found = result["models"].get(name)
-    if found is None or found["kind"] != "spiking":
-        spiking = [n for n, m in result["models"].items() if m["kind"] == "spiking"]
-        raise ConfigError(f"--model must be a spiking model of the run {spiking}, got {name!r}")
-    sizes = _sizes(config)
-    learner = build_learner(name, config, sizes, seed, len(result["data"]["classes"]))
-    CheckpointFolder(run / "checkpoints" / f"{name}-seed{seed}").load_best(learner.model)
-    learner.model.eval()
-    if not isinstance(learner.model, FusionSNN):
-        raise ConfigError(f"--model must be a spiking model, got {name!r}")
-    return learner.model, result
-
-
-def _sizes(config: Config) -> dict[str, SensorSize]:
-    """Sensor sizes that the run was trained for."""
-    from experiments.loading.data import load_data
-
-    return load_data(config.data).sensor_sizes
 
 
 def open_source(

@@ -20,8 +20,8 @@ from experiments.stress.plan import plan
 from experiments.stress.sound import MODALITY as SOUND
 from experiments.stress.sound import find_sounds
 from experiments.stress.swaps import Donors
-from experiments.training.checkpoints import CheckpointFolder
-from experiments.training.learners import Learner, build_learner
+from experiments.training.learners import Learner
+from experiments.training.trained import trained_learner
 from spikefuse._types import FloatArray, Int64Array
 from spikefuse.events import MultiStream
 from spikefuse.opcounts import OpCounts
@@ -97,14 +97,7 @@ def load_learners(folder: Path, config: Config, data: PairedData, name: str) -> 
     DataError
         If it is not trained.
     """
-    found: list[Learner] = []
-    for seed in config.seeds:
-        learner = build_learner(name, config, data.sensor_sizes, seed, len(data.classes))
-        where = folder / "checkpoints" / f"{name}-seed{seed}"
-        CheckpointFolder(where).load_best(learner.model)
-        learner.model.eval()
-        found.append(learner)
-    return found
+    return [trained_learner(folder, config, data, name, seed) for seed in config.seeds]
 
 
 def run_conditions(

@@ -14,10 +14,10 @@ import typer
 
 from analysis.naming import format_pj
 from experiments.config import Config
+from experiments.evaluation.opening import open_model
 from experiments.loading.batches import batches
 from experiments.loading.data import load_data
 from experiments.run import load_run_config
-from experiments.streaming.opening import open_model
 from experiments.streaming.session import Session
 from sensors.live.files import StreamSource
 from sensors.live.source import in_turn

@@ -34,8 +34,7 @@ from experiments.files import write_json
 from experiments.loading.batches import batches
 from experiments.loading.data import load_data
 from experiments.run import Reporter, run_experiment
-from experiments.training.checkpoints import CheckpointFolder
-from experiments.training.learners import build_learner
+from experiments.training.trained import trained_learner
 from spikefuse.fusion import OPERATORS
 from spikefuse.pages import markdown_table, write_tables
 
@@ -92,10 +91,7 @@ def pool_latency(config: Config, folder: Path) -> dict[str, float]:
     votes: list[torch.Tensor] = []
     compute_ms = 0.0
     for name in _UNIMODAL:
-        learner = build_learner(name, config, data.sensor_sizes, config.seeds[0], len(data.classes))
-        path = folder / "checkpoints" / f"{name}-seed{config.seeds[0]}"
-        CheckpointFolder(path).load_best(learner.model)
-        learner.model.eval()
+        learner = trained_learner(folder, config, data, name, config.seeds[0])
         times_ms = learner.anytime_ms(config.cost.windows_ms)
         with torch.no_grad():
             scores = [

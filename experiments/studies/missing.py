@@ -17,7 +17,7 @@ import torch
 from experiments.config import Config, load_config
 from experiments.evaluation.missing import accuracy_without
 from experiments.loading.data import PairedData, load_data
-from experiments.studies.runs import Row, completed, trained
+from experiments.studies.runs import Row, completed, mean_and_range, trained
 from spikefuse.fusion import OPERATORS
 from spikefuse.pages import markdown_table, write_tables
 
@@ -93,7 +93,7 @@ def table(rows: Sequence[Row]) -> str:
     lines: list[list[str]] = []
     unimodal = {m: _by_seed(rows, f"snn_{m}", 0.0, "none") for m in modalities}
     for name, dropout in dict.fromkeys((r["model"], r["dropout"]) for r in rows):
-        whole = _percent(_by_seed(rows, name, dropout, "none"))
+        whole = mean_and_range(100 * _by_seed(rows, name, dropout, "none"))
         if name.startswith("snn_"):
             cells = [whole if name == f"snn_{m}" else "" for m in modalities]
             lines.append([f"{name.removeprefix('snn_')} alone", "", "", *cells])
@@ -104,7 +104,7 @@ def table(rows: Sequence[Row]) -> str:
             found = _by_seed(rows, name, dropout, gone)
             points = 100 * (found - unimodal[left])
             holds = "" if points.mean() >= -MARGIN else ", beyond the margin"
-            cells.append(f"{_percent(found)} ({points.mean():+.1f}{holds})")
+            cells.append(f"{mean_and_range(100 * found)} ({points.mean():+.1f}{holds})")
         lines.append([name, f"{dropout:g}", whole, *cells])
     return markdown_table(head, lines)
 
@@ -112,12 +112,6 @@ def table(rows: Sequence[Row]) -> str:
 def _by_seed(rows: Sequence[Row], name: str, dropout: float, absent: str) -> np.ndarray:
     found = [r for r in rows if r["model"] == name and r["dropout"] == dropout]
     return np.array([r["absent"][absent] for r in sorted(found, key=lambda r: r["seed"])])
-
-
-def _percent(values: np.ndarray) -> str:
-    """Mean and range over seeds."""
-    low, high = 100 * values.min(), 100 * values.max()
-    return f"{100 * values.mean():.1f} [{low:.1f}, {high:.1f}]"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -20,10 +20,9 @@ import numpy as np
 import torch
 
 from analysis.race_model import decision_times_ms, race_model
-from experiments.config import Config
 from experiments.evaluation.missing import accuracy_without
 from experiments.loading.batches import batches
-from experiments.loading.data import PairedData, load_data
+from experiments.loading.data import load_data
 from experiments.run import load_run_config
 from experiments.studies.necessity_controls import CONTROLS, changed_data, changed_samples
 from experiments.studies.resolution.nets import Candidate, StepNet
@@ -36,8 +35,7 @@ from experiments.studies.resolution.study import (
 )
 from experiments.studies.resolution.tasks import SCENES
 from experiments.studies.runs import completed, rows_of, trained
-from experiments.training.checkpoints import CheckpointFolder
-from experiments.training.learners import Learner, build_learner
+from experiments.training.trained import trained_learner
 from spikefuse.pages import markdown_table, write_tables
 
 Row = dict[str, Any]
@@ -47,22 +45,13 @@ NETS = (Candidate("coincidence", 8, 1), Candidate("cnn", 16, 8))
 INTACT = "intact"
 
 
-def learner_of(run: Path, config: Config, data: PairedData, name: str, seed: int) -> Learner:
-    """A trained model of a run directory."""
-    learner = build_learner(name, config, data.sensor_sizes, seed, len(data.classes))
-    checkpoints = CheckpointFolder(run / "checkpoints" / f"{name}-seed{seed}")
-    checkpoints.load_best(learner.model)
-    learner.model.eval()
-    return learner
-
-
 def run_row(key: Row, retrain: bool) -> Row:
     """Test accuracy of one model and seed of a run: intact, and under each control."""
     started = time.process_time()
     run = Path(key["run"])
     config = load_run_config(run)
     data = load_data(config.data)
-    learner = learner_of(run, config, data, key["model"], key["seed"])
+    learner = trained_learner(run, config, data, key["model"], key["seed"])
     found: Row = {
         "data": config.name,
         "chance": 1 / len(data.classes),
@@ -123,7 +112,7 @@ def race_row(key: Row) -> Row:
     data = load_data(config.data)
     times: list[Any] = []
     for name in ("snn", *(f"snn_{modality}" for modality in data.sensor_sizes)):
-        learner = learner_of(run, config, data, name, key["seed"])
+        learner = trained_learner(run, config, data, name, key["seed"])
         at = learner.anytime_ms(())
         answers, labels = [], []
         for batch in batches(data, "test", data.fixed_pairs["test"], 64):

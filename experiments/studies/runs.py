@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,19 @@ from experiments.loading.data import PairedData
 from experiments.training.checkpoints import CheckpointFolder
 from experiments.training.learners import Learner, build_learner
 from experiments.training.loop import train_model
+from spikefuse._types import FloatArray
 from spikefuse.cost import count
 from spikefuse.opcounts import OpCounts
 
 Row = dict[str, Any]
+
+
+def mean_and_range(values: Sequence[float] | FloatArray, digits: int = 1) -> str:
+    """``mean [lowest, highest]``; the value alone where there is one."""
+    mean = f"{sum(values) / len(values):.{digits}f}"
+    if len(values) == 1:
+        return mean
+    return f"{mean} [{min(values):.{digits}f}, {max(values):.{digits}f}]"
 
 
 def trained(name: str, config: Config, data: PairedData, seed: int) -> Learner:

@@ -20,7 +20,7 @@ import torch
 from experiments.config import Config, load_config
 from experiments.evaluation.scores import final_scores
 from experiments.loading.data import PairedData, load_data
-from experiments.studies.runs import Row, completed, rows_of, trained
+from experiments.studies.runs import Row, completed, mean_and_range, rows_of, trained
 from spikefuse._types import Int64Array
 from spikefuse.events import EVENT_DTYPE, EventStream
 from spikefuse.fusion import OPERATORS
@@ -183,19 +183,13 @@ def table(rows: Sequence[Row]) -> str:
             by_law = {law: np.array([100 * r["accuracy"][law] for r in found]) for law in LAWS}
             lost = by_law["agreeing"] - by_law["reversed"]
             follows = np.array([100 * r["follows"]["reversed"] for r in found])
-            cells = [_spread(values) for values in by_law.values()]
+            cells = [mean_and_range(values) for values in by_law.values()]
             label = model.removeprefix("snn_") + " alone" if model.startswith("snn_") else model
-            row = [modality, label, str(len(found)), *cells, _spread(lost), _spread(follows)]
+            cells += [mean_and_range(lost), mean_and_range(follows)]
+            row = [modality, label, str(len(found)), *cells]
             lines.append(row)
     heads = ["cue in", "model", "seeds", *LAWS.values(), "lost to the turned cue"]
     return markdown_table([*heads, "answers that follow the turned cue"], lines)
-
-
-def _spread(values: np.ndarray) -> str:
-    """Mean, with the range over seeds where there are several."""
-    if len(values) == 1:
-        return f"{values[0]:.1f}"
-    return f"{values.mean():.1f} [{values.min():.1f}, {values.max():.1f}]"
 
 
 def conclusion(rows: Sequence[Row]) -> str:

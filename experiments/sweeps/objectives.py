@@ -15,8 +15,8 @@ from experiments.evaluation.precision import at_precision, precision_of
 from experiments.evaluation.scores import bounded_temperature
 from experiments.loading.batches import batches
 from experiments.loading.data import PairedData
-from experiments.training.checkpoints import CheckpointFolder
-from experiments.training.learners import Learner, build_learner
+from experiments.training.learners import Learner
+from experiments.training.trained import trained_learner
 from spikefuse.cost import energy
 from spikefuse.cost.exits import cheapest_within, exits
 from spikefuse.errors import ConfigError
@@ -51,7 +51,7 @@ def describe_validation(
         most a point of accuracy.
     """
     found = [
-        _of_seed(_trained(folder, config, data, model, seed), config, data, profile, seed)
+        _of_seed(trained_learner(folder, config, data, model, seed), config, data, profile, seed)
         for seed in config.seeds
     ]
     reason = next((f["reason"] for f in found if f["reason"] is not None), None)
@@ -62,14 +62,6 @@ def describe_validation(
         for name in ("accuracy", "energy_pj", "latency_ms")
     }
     return {"model": model, "profile": profile, "split": SPLIT, "reason": reason, **means}
-
-
-def _trained(folder: Path, config: Config, data: PairedData, model: str, seed: int) -> Learner:
-    """A model of a run at its best epoch."""
-    learner = build_learner(model, config, data.sensor_sizes, seed, len(data.classes))
-    CheckpointFolder(folder / "checkpoints" / f"{model}-seed{seed}").load_best(learner.model)
-    learner.model.eval()
-    return learner
 
 
 def _of_seed(

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from command_line import spikefuse
 
-from experiments.cli import main
 from experiments.config import load_config
 from sensors.digits import DigitsParams, build_vision
 from sensors.speech import random_voice, synthesise
@@ -80,19 +80,6 @@ def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session", autouse=True)
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     os.environ["SPIKEFUSE_CACHE"] = str(tmp_path_factory.mktemp("cache"))
-
-
-def spikefuse(*arguments: object) -> int:
-    """Run the command line in this process; its exit code."""
-    argv = sys.argv
-    sys.argv = ["spikefuse", *map(str, arguments)]
-    try:
-        main()
-    except SystemExit as leave:
-        return int(leave.code or 0)
-    finally:
-        sys.argv = argv
-    return 0
 
 
 @pytest.fixture(scope="session")

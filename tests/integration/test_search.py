@@ -4,15 +4,14 @@ import json
 import multiprocessing
 import os
 import signal
-import sys
 import threading
 import time
 from pathlib import Path
 
 import pytest
+from command_line import spikefuse
 from tiny_search import SPACE, TINY
 
-from experiments.cli import main
 from experiments.commands.sweep import print_point
 from experiments.config import load_config
 from experiments.sweeps.search import Search, begin_search
@@ -26,18 +25,6 @@ N_RUNS = 30
 def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SPIKEFUSE_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-
-
-def spikefuse(*arguments: object) -> int:
-    argv = sys.argv
-    sys.argv = ["spikefuse", *map(str, arguments)]
-    try:
-        main()
-    except SystemExit as leave:
-        return int(leave.code or 0)
-    finally:
-        sys.argv = argv
-    return 0
 
 
 def command(tmp_path: Path, trials: int, *more: object) -> list[object]:

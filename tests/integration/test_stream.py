@@ -3,14 +3,13 @@
 import json
 import os
 import socket
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from command_line import spikefuse
 
-from experiments.cli import main
 from experiments.loading.batches import batches
 from experiments.loading.data import load_data
 from experiments.run import load_run_config
@@ -18,19 +17,6 @@ from sensors.files import write_events
 from tests.tiny_run import TINY
 
 MORE = ("train.epochs=1", "cost.latency_repeats=3", "models=snn", "seeds=0")
-
-
-def spikefuse(*arguments: object) -> int:
-    """Run the command line in this process; its exit code."""
-    argv = sys.argv
-    sys.argv = ["spikefuse", *map(str, arguments)]
-    try:
-        main()
-    except SystemExit as leave:
-        return int(leave.code or 0)
-    finally:
-        sys.argv = argv
-    return 0
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -2,13 +2,12 @@
 
 import json
 import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from command_line import spikefuse
 
-from experiments.cli import main
 from experiments.stress.conditions import FAMILIES
 from tests.tiny_run import TINY
 
@@ -19,19 +18,6 @@ MORE = (
     "seeds=0,1",
     "models=snn,dense,snn_audio",
 )
-
-
-def spikefuse(*arguments: object) -> int:
-    """Run the command line in this process; its exit code."""
-    argv = sys.argv
-    sys.argv = ["spikefuse", *map(str, arguments)]
-    try:
-        main()
-    except SystemExit as leave:
-        return int(leave.code or 0)
-    finally:
-        sys.argv = argv
-    return 0
 
 
 @pytest.fixture(scope="module", autouse=True)

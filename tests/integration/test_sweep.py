@@ -2,12 +2,11 @@
 
 import json
 import os
-import sys
 from pathlib import Path
 
 import pytest
+from command_line import spikefuse
 
-from experiments.cli import main
 from experiments.sweeps.grid import describe_point, parse_axis, plan_sweep
 from spikefuse.errors import ConfigError
 
@@ -25,18 +24,6 @@ TINY = [
     "cost.latency_repeats=3",
     "models=snn,snn_vision,snn_audio",
 ]
-
-
-def spikefuse(*arguments: object) -> int:
-    argv = sys.argv
-    sys.argv = ["spikefuse", *map(str, arguments)]
-    try:
-        main()
-    except SystemExit as leave:
-        return int(leave.code or 0)
-    finally:
-        sys.argv = argv
-    return 0
 
 
 @pytest.fixture(autouse=True)

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
-from experiments.studies.runs import Row
+from experiments.studies.runs import Row, mean_and_range
 from spikefuse.pages import markdown_table
 
 NONE_READ = "No such row was found."
@@ -73,7 +71,7 @@ def paths_table(rows: Sequence[Row]) -> str:
         for path in row.get("paths", [{}])[0]:
             found = [of_seed[path] for of_seed in row["paths"]]
             cells = [
-                spread([100 * effect[kind] for effect in found])
+                mean_and_range([100 * effect[kind] for effect in found])
                 for kind in ("same", "other", "follows")
             ]
             lines.append([row["name"], f"`{row['fusion']}`", f"`{path}`", *cells])
@@ -89,12 +87,12 @@ def scenes_table(rows: Sequence[Row]) -> str:
         cells = ["", ""]
         if "dependence" in found[0]:
             cells = [
-                spread([row["dependence"]["bits"] for row in found], 2),
-                spread([100 * row["dependence"]["accuracy_lost"] for row in found]),
+                mean_and_range([row["dependence"]["bits"] for row in found], 2),
+                mean_and_range([100 * row["dependence"]["accuracy_lost"] for row in found]),
             ]
         label = f"`{net}`" if net in ("late", "concat", "cross_synapse", "coincidence") else net
         label = f"{net} alone" if net in ("vision", "audio") else label
-        lines.append([scene, label, str(len(found)), spread(bits, 2), *cells])
+        lines.append([scene, label, str(len(found)), mean_and_range(bits, 2), *cells])
     return _or_none(
         ["scene", "decoder", "seeds", "I(X; Y) at least", *_DEPENDENCE_HEADS[:2]], lines
     )
@@ -105,20 +103,12 @@ def parts_table(rows: Sequence[Row]) -> str:
     lines = []
     for (scene, net), found in _groups([row for row in rows if "parts" in row]).items():
         cells = [
-            spread([row["parts"][part] for row in found], 2)
+            mean_and_range([row["parts"][part] for row in found], 2)
             for part in ("redundancy", "unique_first", "unique_second", "synergy")
         ]
         lines.append([scene, net, str(len(found)), *cells])
     heads = ["scene", "answers of", "seeds", "redundant", "vision's own", "sound's own", "synergy"]
     return _or_none(heads, lines)
-
-
-def spread(values: Sequence[float], digits: int = 1) -> str:
-    """Mean, with the range where values differ."""
-    mean, low, high = float(np.mean(values)), min(values), max(values)
-    if len(values) == 1:
-        return f"{mean:.{digits}f}"
-    return f"{mean:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
 
 
 def _groups(rows: Sequence[Row]) -> dict[tuple[str, str], list[Row]]:

@@ -15,7 +15,8 @@ from experiments.loading.data import PairedData, load_data
 from experiments.studies.information.__main__ import main
 from experiments.studies.information.paths import path_effects, watched
 from experiments.studies.information.scenes import drawn
-from experiments.studies.information.tables import spread, tables
+from experiments.studies.information.tables import tables
+from experiments.studies.runs import mean_and_range
 from experiments.studies.timing.tasks import TimingTask
 from experiments.training.learners import Learner
 from spikefuse.errors import ConfigError
@@ -113,8 +114,8 @@ def test_onsets_are_no_discrete_cues() -> None:
 
 def test_tables_say_where_no_row_is() -> None:
     assert set(tables([]).values()) == {"No such row was found."}
-    assert spread([1.0, 3.0]) == "2.0 [1.0, 3.0]"
-    assert spread([0.25], 2) == "0.25"
+    assert mean_and_range([1.0, 3.0]) == "2.0 [1.0, 3.0]"
+    assert mean_and_range([0.25], 2) == "0.25"
 
 
 def test_tables_hold_a_row_of_each_kind() -> None:

@@ -35,7 +35,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     }
     monkeypatch.setattr("experiments.run.load_run_config", lambda run: config)
     monkeypatch.setattr(
-        "experiments.streaming.opening.open_model", lambda *args: (model.eval(), result)
+        "experiments.evaluation.opening.open_model", lambda *args: (model.eval(), result)
     )
     monkeypatch.setattr(command, "_test_pairs", lambda *args: (inputs, torch.arange(6) % 4))
     return config

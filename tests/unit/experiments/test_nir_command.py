@@ -94,7 +94,7 @@ def test_export_writes_the_model_of_a_run(tmp_path: Path, monkeypatch: pytest.Mo
         return model, {}
 
     monkeypatch.setattr("experiments.run.load_run_config", lambda run: Config())
-    monkeypatch.setattr("experiments.streaming.opening.open_model", open_model)
+    monkeypatch.setattr("experiments.evaluation.opening.open_model", open_model)
     file = tmp_path / "net.nir"
     out = run("export", "RUN", str(file), "--rate", "0.2", "--model", "snn_two")
     assert [line for line in out.splitlines() if "equal" in line] == [

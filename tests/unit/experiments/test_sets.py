@@ -1,14 +1,13 @@
 """Public sets at the command line: listing, refusals of downloads, splits, the level study."""
 
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import stand_ins
+from command_line import spikefuse
 
-from experiments.cli import main
 from experiments.config import load_config
 from experiments.loading.sets import download_sets, present_sets
 from experiments.loading.splits import split_parts
@@ -18,17 +17,6 @@ from sensors.digits import DigitsParams, build_audio
 from sensors.recorded import Entry, RecordedSet
 from spikefuse._types import StructuredArray
 from spikefuse.errors import ConfigError, DataError
-
-
-def spikefuse(*arguments: object) -> int:
-    argv, sys.argv = sys.argv, ["spikefuse", *map(str, arguments)]
-    try:
-        main()
-    except SystemExit as leave:
-        return int(leave.code or 0)
-    finally:
-        sys.argv = argv
-    return 0
 
 
 class Nothing:
