@@ -33,7 +33,11 @@ _PAGE_ONLY = ("relative area", "area less", "dynamic energy", "d' over independe
 def stress(
     run: Annotated[Path, typer.Argument(help="A run directory.")],
     models: Annotated[
-        str, typer.Option("--models", help="Models of the run, with commas; all by default.")
+        str,
+        typer.Option(
+            "--models",
+            help="Models of the run, with commas; all by default. That of --model comes besides.",
+        ),
     ] = "",
     only: Annotated[
         str,
