@@ -67,5 +67,5 @@ def test_missing_is_measured_against_the_model_of_what_is_left() -> None:
         ]
     )
     last = text.splitlines()[-1]
-    assert "75.0 [75.0, 75.0] (-5.0, beyond the margin)" in last
-    assert "58.0 [58.0, 58.0] (-2.0)" in last
+    assert "75.0 (-5.0, beyond the margin)" in last
+    assert "58.0 (-2.0)" in last
