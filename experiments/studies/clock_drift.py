@@ -12,6 +12,8 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
+from experiments.studies.clock_bound import ideal_errors
+from sensors.scenes.base import SceneSample
 from sensors.scenes.onset import IN_SYNC, OnsetScene
 from spikefuse._types import Int64Array
 from spikefuse.pages import markdown_table, write_tables
@@ -22,6 +24,19 @@ OFFSET_MS, DRIFT_PPM = 300.0, 200.0  # largest planted ones
 WITHIN_MS, WITHIN_PPM = 1.0, 20.0
 STREAMS = ("bare, in sync", "bare, as drawn", "sensors, in sync", "sensors, as drawn")
 Trains = dict[str, tuple[Int64Array, Int64Array]]
+
+
+def s1_samples(kind: str, seed: int, seconds: int) -> list[SceneSample]:
+    """As many samples of S1 as the seconds need, of a kind of `STREAMS`."""
+    scene = OnsetScene()
+    samples: list[SceneSample] = []
+    index = 0
+    while len(samples) * scene.duration_ms < seconds * 1000:
+        sample = scene.draw(seed, index)
+        index += 1
+        if sample.label == IN_SYNC or not kind.endswith("in sync"):
+            samples.append(sample)
+    return samples
 
 
 def s1_stream(kind: str, seed: int, seconds: int = SECONDS) -> Trains:
@@ -36,18 +51,12 @@ def s1_stream(kind: str, seed: int, seconds: int = SECONDS) -> Trains:
     seconds : int
     """
     scene = OnsetScene()
-    level, _, drawn = kind.partition(", ")
     parts: dict[str, list[tuple[Int64Array, Int64Array]]] = {"vision": [], "audio": []}
-    start_us, index = 0, 0
-    while start_us < seconds * 1_000_000:
-        sample = scene.draw(seed, index)
-        index += 1
-        if drawn == "in sync" and sample.label != IN_SYNC:
-            continue
-        seen = scene.render(sample) if level == "sensors" else sample.stream
+    for number, sample in enumerate(s1_samples(kind, seed, seconds)):
+        start_us = number * scene.duration_ms * 1000
+        seen = scene.render(sample) if kind.startswith("sensors") else sample.stream
         for name, found in parts.items():
             found.append((seen[name].events["t"] + start_us, seen[name].addresses()))
-        start_us += scene.duration_ms * 1000
     trains: Trains = {}
     for name, found in parts.items():
         times = np.concatenate([t for t, _ in found])
@@ -61,19 +70,27 @@ def one_stream(kind: str, seed: int, seconds: int = SECONDS) -> dict[str, Any]:
     trains = s1_stream(kind, seed, seconds)
     rng = np.random.default_rng([seed, 1])
     offset_ms, drift_ppm = rng.uniform(-OFFSET_MS, OFFSET_MS), rng.uniform(-DRIFT_PPM, DRIFT_PPM)
-    heard, at = trains["audio"]
-    shifted = np.rint(offset_ms * 1e3 + heard * (1 + drift_ppm * 1e-6)).astype(np.int64)
+
+    def own_clock(times_us: Int64Array) -> Int64Array:
+        moved: Int64Array = np.rint(offset_ms * 1e3 + times_us * (1 + drift_ppm * 1e-6)).astype(int)
+        return moved
+
     estimator = ClockEstimator()
     for start in range(0, seconds * 1_000_000, 1_000_000):
         end = start + 1_000_000
-        for name, times, addresses in (
-            ("reference", *trains["vision"]),
-            ("other", shifted, at),
-        ):
-            low, high = np.searchsorted(times, [max(start, 0), end])
-            estimator.push(name, times[low:high], end, addresses[low:high])
+        for name, modality in (("reference", "vision"), ("other", "audio")):
+            times, addresses = trains[modality]
+            part = slice(*np.searchsorted(times, [start, end]))
+            now = np.append(times[part], end)
+            own = own_clock(now) if name == "other" else now
+            estimator.push(name, own[:-1], int(own[-1]), addresses[part])
     found = estimator.estimate()
     row: dict[str, Any] = {"kind": kind, "seed": seed, "seconds": seconds, "locked": False}
+    if kind.startswith("bare"):
+        ideal_drift, ideal_end = ideal_errors(
+            OnsetScene().params, s1_samples(kind, seed, seconds), kind.endswith("in sync"), seconds
+        )
+        row |= {"ideal_drift_error_ppm": ideal_drift, "ideal_end_error_ms": ideal_end}
     if found is None:
         return row
     end_ms = seconds * 1e3
@@ -105,6 +122,8 @@ def table(rows: list[dict[str, Any]]) -> str:
         delay = float(np.mean(lag)) if kind.startswith("sensors") else 0.0
         n = len(found)
         late = np.abs(end - delay) > WITHIN_MS
+        ideal = np.array([row["ideal_drift_error_ppm"] for row in found if kind.startswith("bare")])
+        ideal_end = np.array([row["ideal_end_error_ms"] for row in found if len(ideal)])
         cells.append(
             [
                 kind,
@@ -115,6 +134,15 @@ def table(rows: list[dict[str, Any]]) -> str:
                 f"{np.std(drift):.1f} ({np.median(error):.1f})",
                 f"{int(late.sum())} of {n}",
                 f"{int((np.abs(drift) > WITHIN_PPM).sum())} of {n}",
+                *(
+                    [
+                        f"{np.std(ideal):.1f}",
+                        f"{int((np.abs(ideal_end) > WITHIN_MS).sum())} of {n}",
+                        f"{int((np.abs(ideal) > WITHIN_PPM).sum())} of {n}",
+                    ]
+                    if len(ideal)
+                    else ["-"] * 3
+                ),
             ]
         )
     header = [
@@ -126,6 +154,9 @@ def table(rows: list[dict[str, Any]]) -> str:
         "sd of the drift, ppm (its stated error)",
         f"lag at the end off by more than {WITHIN_MS:g} ms",
         f"drift off by more than {WITHIN_PPM:g} ppm",
+        "an ideal observer's sd of the drift, ppm",
+        f"its lag at the end off by more than {WITHIN_MS:g} ms",
+        f"its drift off by more than {WITHIN_PPM:g} ppm",
     ]
     return markdown_table(header, cells)
 
@@ -133,7 +164,7 @@ def table(rows: list[dict[str, Any]]) -> str:
 def main(
     json_path: Annotated[Path, typer.Option("--json", help="Rows, one a line; those there stay.")],
     document: Annotated[Path | None, typer.Option("--document")] = None,
-    seeds: Annotated[int, typer.Option("--seeds", min=1)] = 40,
+    seeds: Annotated[int, typer.Option("--seeds", min=1)] = 128,
     rendered_seeds: Annotated[int, typer.Option("--rendered-seeds", min=0)] = 16,
     longer: Annotated[
         int, typer.Option("--longer", help="Bare streams of so many seconds besides; 0: none.")

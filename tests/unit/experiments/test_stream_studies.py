@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from experiments.bench import buffer_speed
-from experiments.studies import always_on, clock_drift, wake_policy
+from experiments.studies import always_on, clock_bound, clock_drift, wake_policy
+from sensors.scenes.onset import IN_SYNC, OnsetParams, OnsetScene
 from spikefuse.encoders import EncoderSpec, ModalitySpec
 from spikefuse.events import EVENT_DTYPE, EventStream, MultiStream
 from spikefuse.models import FusionSNN, ModelSpec
@@ -53,6 +54,22 @@ def test_a_planted_clock_is_found_on_a_stream_of_bounces_and_clicks() -> None:
     assert "1 of 1" in clock_drift.table([row])
     trains = clock_drift.s1_stream("bare, as drawn", 0, 3)
     assert all((np.diff(times) >= 0).all() for times, _ in trains.values())
+
+
+def test_the_ideal_observer_of_two_clocks_is_as_sharp_as_the_answers_are() -> None:
+    def spread(jitter_ms: float) -> float:
+        scene = OnsetScene(OnsetParams(jitter_ms=jitter_ms, p_evoke=0.99, noise_hz=0.1))
+        errors = []
+        for seed in range(3):
+            drawn = (scene.draw(seed, index) for index in range(150))
+            samples = [sample for sample in drawn if sample.label == IN_SYNC][:60]
+            errors.append(clock_bound.ideal_errors(scene.params, samples, True, 19)[0])
+        return float(np.sqrt(np.mean(np.square(errors))))
+
+    # Four answers each, so a pair is known to sqrt(2 / 4) of their jitter.
+    expected = [1e3 * s * np.sqrt(0.5) / (np.sqrt(60) * 19 / np.sqrt(12)) for s in (0.5, 1.5)]
+    assert spread(0.5) < 2 * expected[0] < 20
+    assert expected[1] / 3 < spread(1.5) < 2 * expected[1]
 
 
 def test_hearing_that_sleeps_more_misses_more_and_costs_less() -> None:
