@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 MODEL_NAMES = {
     "snn": "SNN fusion",
     "snn_late": "SNN late fusion",
@@ -9,6 +12,7 @@ MODEL_NAMES = {
     "snn_vision": "SNN vision only",
     "snn_audio": "SNN audio only",
 }
+_SENSORS = {"vision": ("event camera", "pixel row"), "audio": ("cochlea", "channel")}
 _UNITS = (("J", 1e12), ("mJ", 1e9), ("uJ", 1e6), ("nJ", 1e3))
 
 
@@ -16,6 +20,19 @@ def model_name(model: str) -> str:
     """A model's name for people."""
     alone = f"SNN {model[4:]} only" if model.startswith("snn_") else model
     return MODEL_NAMES.get(model, alone)
+
+
+def sensor_words(
+    modality: str, raster: Mapping[str, Any], data: Mapping[str, Any]
+) -> tuple[str, str]:
+    """What a modality's events in a run's raster come from, and what their rows are."""
+    # Scenes may be read without a sensor between: no camera is without polarities.
+    if data.get("scene") and "vision_p" not in raster:
+        return modality, "channel"
+    what, rows = _SENSORS.get(modality, (modality, "row"))
+    if modality == "audio" and data.get("synthetic_speech"):
+        what += " (synthetic)"
+    return what, rows
 
 
 def energy_unit(value_pj: float) -> tuple[str, float]:

@@ -19,9 +19,9 @@ from analysis.figures.style import (
     new_figure,
     save_figure,
 )
+from analysis.naming import sensor_words
 from analysis.records import RunRecord
 
-_NAMES = {"vision": "event camera\npixel row", "audio": "cochlea\nchannel"}
 _MOST_DELAYS = 3  # pairs whose delays are drawn: more cannot be told apart
 
 
@@ -186,7 +186,7 @@ def picture_of(run: RunRecord) -> RasterPicture:
     }
     return RasterPicture(
         _title(raster, run.result["data"]["synthetic_speech"]),
-        list(panels_of(raster, run.result["data"]["synthetic_speech"])),
+        list(panels_of(raster, run.result["data"])),
         float(raster["duration_ms"]),
         raster["output_t_ms"],
         raster["output"],
@@ -198,19 +198,20 @@ def picture_of(run: RunRecord) -> RasterPicture:
     )
 
 
-def panels_of(raster: Mapping[str, Any], synthetic_speech: bool = False) -> Iterator[SpikeRows]:
-    """Every modality and, where it was kept, its encoder; then the fused layer."""
+def panels_of(
+    raster: Mapping[str, Any], data: Mapping[str, Any] | None = None
+) -> Iterator[SpikeRows]:
+    """Every modality and, where it was kept, its encoder; then the fused layer.
+
+    ``data`` of the run's result says what the modalities are.
+    """
     modalities = [str(m) for m in raster.get("modalities", ("vision", "audio"))]
     for position, name in enumerate(modalities):
         rows = {"vision": "vision_y", "audio": "audio_channel"}.get(name, f"{name}_row")
         size = {"vision": "height", "audio": "n_channels"}.get(name, f"n_{name}")
         on = raster.get(f"{name}_p")
         color = color_of(name, position)
-        # A sensor of one polarity and one row is no camera: bare spikes of a scene.
-        bare = name == "vision" and on is None
-        label = "vision\nchannel" if bare else _NAMES.get(name, f"{name}\nrow")
-        if name == "audio" and synthetic_speech:
-            label = "cochlea channel\n(synthetic speech)"
+        label = "\n".join(sensor_words(name, raster, data or {}))
         yield SpikeRows(
             name,
             label,

@@ -19,7 +19,7 @@ def cards_of(run: RunRecord) -> list[Card]:
     Returns
     -------
     list of dict
-        ``title``, ``value``, ``text`` and ``badge``: tested, modelled or measured.
+        ``title``, ``value``, ``text`` and ``badge``: tested, computed, modelled or measured.
     """
     result = run.result
     rows = summary_rows(result)
@@ -28,6 +28,11 @@ def cards_of(run: RunRecord) -> list[Card]:
         interval = row["accuracy_interval"]
         spread = f"95 % {interval[0]:.3f} to {interval[1]:.3f}" if interval else "no interval"
         cards.append(_card(row["name"], f"{row['accuracy']:.3f}", f"accuracy, {spread}", "tested"))
+    if ideal := result["data"].get("ideal"):
+        low, high = ideal["interval"]
+        text = f"accuracy on the same test samples, 95 % {low:.3f} to {high:.3f}; the best sum of "
+        text += f"what each modality says alone {ideal['additive']:.3f}"
+        cards.append(_card("ideal observer", f"{ideal['accuracy']:.3f}", text, "computed"))
     cards += [
         _ratio_card(finding) for finding in energy_findings(run) if finding["reuse"] == reuse(run)
     ]

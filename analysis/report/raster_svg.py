@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from analysis.naming import sensor_words
 from analysis.records import RunRecord
 from analysis.report.svg import Scale, bar, chart, legend, line, path, px, text, x_axis, y_axis
 
@@ -22,12 +23,7 @@ _PANEL, _STRIP, _GAP, _EVIDENCE = 112.0, 24.0, 12.0, 96.0
 _FEW = 1000
 _ROWS = ("y", "channel", "neuron", "row", "x")
 _HEIGHTS = {"vision": "height", "audio": "n_channels", "hidden": "n_hidden"}
-_NAMES = {
-    "vision": ("event camera", "pixel row"),
-    "audio": ("cochlea", "channel"),
-    "hidden": ("fused layer", "neuron"),
-}
-_TINTS = {"audio": "orange", "hidden": "purple"}
+_TINTS = {"vision": "blue", "audio": "orange", "hidden": "purple"}
 _FURTHER = ("green", "sky", "grey")
 
 
@@ -56,8 +52,8 @@ class Panel:
     tint: np.ndarray[Any, Any]
 
 
-def panels_of(raster: Raster, synthetic_speech: bool = False) -> list[Panel]:
-    """Every modality in the file, then the fused layer."""
+def panels_of(raster: Raster, data: Mapping[str, Any] | None = None) -> list[Panel]:
+    """Every modality in the file, then the fused layer; ``data`` of the run's result names them."""
     times = {k.removesuffix("_ms").removesuffix("_t"): k for k in raster if _is_times(k)}
     panels: list[Panel] = []
     for name in sorted(times, key=lambda n: (*_order(n), n)):
@@ -70,11 +66,11 @@ def panels_of(raster: Raster, synthetic_speech: bool = False) -> list[Panel]:
         tint = np.full(len(row), _TINTS.get(name, _FURTHER[len(panels) % len(_FURTHER)]))
         if f"{name}_p" in raster:
             tint = np.where(raster[f"{name}_p"].astype(bool), "vermilion", "blue")
-        words = _NAMES.get(name, (name, "row"))
+        words = sensor_words(name, raster, data or {})
+        if name == "hidden":
+            words = ("fused layer", "neuron")
         if name.startswith("encoder_"):
             words = (f"{name.removeprefix('encoder_')} encoder", "neuron")
-        if name == "audio" and synthetic_speech:
-            words = ("cochlea (synthetic)", words[1])
         sort = np.argsort(time_ms, kind="stable")
         panels.append(Panel(name, words, time_ms[sort], row[sort], n_rows, tint[sort]))
     return panels
@@ -114,7 +110,7 @@ def raster_figure(run: RunRecord, canvas: bool = True) -> dict[str, Any] | None:
     if raster is None:
         return None
     data = run.result["data"]
-    panels = panels_of(raster, data["synthetic_speech"])
+    panels = panels_of(raster, data)
     duration_ms, bin_ms = float(raster["duration_ms"]), float(raster["dt_ms"])
     scale = Scale(0.0, duration_ms, _LEFT, _WIDTH - _RIGHT)
     many = sum(len(p.time_ms) for p in panels) > MOST_SVG_SPIKES

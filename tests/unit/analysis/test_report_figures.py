@@ -9,6 +9,7 @@ import pytest
 
 from analysis.records import load_run
 from analysis.report import raster_svg
+from analysis.report.cards import cards_of
 from analysis.report.curves import ratio_curves, time_curve, tornadoes
 from analysis.report.lines import Axis, Series, Spot, draw_lines
 from analysis.report.neurobench import neurobench_table
@@ -88,6 +89,32 @@ def test_every_modality_and_layer_has_a_panel() -> None:
     assert touch.time_ms.tolist() == [1.0, 2.0]  # in order
     assert touch.row.tolist() == [4, 5]
     assert (touch.n_rows, panels[1].n_rows, panels[4].n_rows) == (9, 7, 2)
+
+
+def test_bare_spikes_of_a_scene_come_from_no_sensor() -> None:
+    raster = {
+        "vision_t_ms": np.array([1.0]),
+        "vision_y": np.array([0]),
+        "audio_t_ms": np.array([1.0]),
+        "audio_channel": np.array([0]),
+    }
+    bare = [p.words for p in panels_of(raster, {"scene": "s1"})]
+    assert bare == [("vision", "channel"), ("audio", "channel")]
+    seen = raster | {"vision_p": np.array([True])}
+    words = [p.words for p in panels_of(seen, {"scene": "s1"})]
+    assert words == [("event camera", "pixel row"), ("cochlea", "channel")]
+    assert panels_of(seen, {"synthetic_speech": True})[1].words[0] == "cochlea (synthetic)"
+
+
+def test_a_scene_has_a_card_of_its_ideal_observer(plain_run) -> None:
+    run = load_run(plain_run)
+    assert "ideal observer" not in [card["title"] for card in cards_of(run)]
+    ideal = {"accuracy": 0.917, "interval": [0.898, 0.933], "additive": 0.5, "n": 1000}
+    run.result["data"]["ideal"] = ideal
+    card = next(card for card in cards_of(run) if card["title"] == "ideal observer")
+    assert (card["value"], card["badge"]) == ("0.917", "computed")
+    assert "0.898 to 0.933" in card["text"]
+    assert card["text"].endswith("0.500")
 
 
 def test_rates_count_every_spike_once(plain_run) -> None:
