@@ -25,6 +25,7 @@ _KERNEL_BYTES = 4 << 20  # asked for; the kernel may give less
 # SO_TIMESTAMPNS of Linux, which the socket module does not name: a packet comes with the time at
 # which the kernel got it, as seconds and nanoseconds.
 _STAMP, _STAMP_LAYOUT = 35, "@ll"
+_NO_TIME = 1 << 60  # no clock counts so many microseconds; an offset and a time still fit 64 bits
 _WAITED_AT_MOST_S = 60.0  # a wall clock that was set meanwhile tells anything
 
 
@@ -160,9 +161,12 @@ class UdpSource:
             since = events["t"] - last_us
             events["t"] = last_us + (since + half) % (2 * half) - half
             self._last_us = int(events["t"][-1])
-        if self._offset_us is None:
-            self._offset_us = arrived_us - int(events["t"][0])
-        events["t"] += self._offset_us
+        # A time that nothing can be reckoned with moves nothing: the buffer counts it as outside.
+        usable = (events["t"] < _NO_TIME) & (events["t"] > -_NO_TIME)
+        if self._offset_us is None and usable.any():
+            self._offset_us = arrived_us - int(events["t"][usable][0])
+        if self._offset_us:
+            events["t"][usable] += self._offset_us
         return events
 
 

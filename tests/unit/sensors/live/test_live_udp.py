@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import struct
 import sys
 import time
 
@@ -111,6 +112,22 @@ def test_the_first_event_of_a_camera_that_runs_for_long_is_at_its_arrival():
         source.close()
     assert 0 <= got["t"][0] < 10_000_000
     assert np.diff(got["t"]).tolist() == [3] * 9
+
+
+@pytest.mark.parametrize("stray_us", [1 << 62, (1 << 63) - 1, 1 << 63, (1 << 64) - (1 << 61)])
+def test_a_first_packet_of_an_impossible_time_costs_itself_alone(stray_us):
+    source = UdpSource("vision", 0)
+    buffer = JitterBuffer({"vision": (640, 480, 2)}, outcomes=source.outcomes)
+    sender = UdpSender("127.0.0.1", source.port)
+    try:
+        sender.send_bytes(struct.pack("<QHHB", stray_us, 1, 1, 1))
+        sender.send(events(300, 5_000_000))
+        buffer.push("vision", received(source, 301))
+    finally:
+        sender.close()
+        source.close()
+    assert sum(len(chunk.events) for chunk in buffer.flush()) == 300
+    assert source.outcomes.by_modality() == {"vision": {"outside": 1}}
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel's time of a packet is Linux's")
