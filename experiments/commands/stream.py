@@ -18,6 +18,7 @@ from spikefuse.errors import ConfigError, SpikefuseError
 if TYPE_CHECKING:
     from sensors.live.sinks import Sink
     from spikefuse.models import FusionSNN
+    from spikefuse.runtime.outcomes import Outcomes
     from spikefuse.runtime.policies import Gate
     from spikefuse.runtime.runner import EngineName
 
@@ -91,7 +92,7 @@ def stream(
     from experiments.files import write_json
     from experiments.streaming.opening import open_source, speed_of
     from experiments.streaming.result import FILE, describe_stream
-    from experiments.streaming.session import Session, warm_up
+    from experiments.streaming.session import Session, steady, warm_up
     from experiments.streaming.show import LiveTable, print_stream
     from sensors.live.files import StreamSource
     from sensors.live.source import Epoch, Pace, in_turn
@@ -104,7 +105,8 @@ def stream(
     if for_s is not None and not for_s > 0:
         raise ConfigError(f"--for must be positive, got {for_s:g}")
     chosen = _engine(engine)
-    net, result = open_model(run, config, model, config.seeds[0] if seed is None else seed)
+    chosen_seed = config.seeds[0] if seed is None else seed
+    net, result = open_model(run, config, model, chosen_seed)
     words = _sources(net, vision, audio, more or [])
     sizes = {part.name: part.sensor_size for part in net.spec.modalities}
     warm_up(net, chosen)
@@ -127,8 +129,10 @@ def stream(
         live = any(source.live for source in opened)
         ends = [s.stream.duration_us for s in opened if isinstance(s, StreamSource)]
         every = net.spec.dt_ms if every_ms is None else every_ms
-        trial = _trial_ms(trial_ms, config.data.duration_ms, max(ends, default=0), live, every)
-        leave, temperature = _exit(theta, result["models"][model])
+        # How long a film or a sound heard as it streams will be is not known yet.
+        end_us = max(ends) if len(ends) == len(opened) else math.inf
+        trial = _trial_ms(trial_ms, config.data.duration_ms, end_us, every)
+        leave, temperature = _exit(theta, result["models"][model], config.seeds.index(chosen_seed))
         policy, gate = _policies(trial, leave, temperature, wake, duty, list(sizes))
         params = BufferParams(
             latency_ms=latency_ms,
@@ -138,7 +142,7 @@ def stream(
             repeated="drop" if live else "keep",
             jump_ms=2000.0 if live else math.inf,
         )
-        sinks = _sinks(lines, udp)
+        sinks = _sinks(lines, udp, outcomes)
         console = Console(stderr=lines == "-")
         runner = StreamRunner(
             net, chosen, every_ms=every_ms, count=engine == "stepped", policy=policy
@@ -153,7 +157,7 @@ def stream(
             temperature,
         )
     started = time.monotonic()
-    with LiveTable(console, config) as table:
+    with steady(), LiveTable(console, config) as table:
         try:
             session.run(in_turn(opened, pace, math.inf if for_s is None else for_s), table.update)
         except KeyboardInterrupt:
@@ -215,9 +219,7 @@ def _sources(
     return given
 
 
-def _trial_ms(
-    given: float | None, trained: float, end_us: int, live: bool, every_ms: float
-) -> float:
+def _trial_ms(given: float | None, trained: float, end_us: float, every_ms: float) -> float:
     """Length of a trial; 0 without any: a recording that is one trial needs none."""
     if given is not None:
         if not 0 <= given < math.inf or abs(given / every_ms - round(given / every_ms)) > 1e-6:
@@ -225,17 +227,17 @@ def _trial_ms(
         return given
     # As many steps as a sample has in training, a part of one counted.
     whole = math.ceil(trained / every_ms - 1e-9) * every_ms
-    return whole if live or end_us > trained * 1e3 else 0.0
+    return whole if end_us > trained * 1e3 else 0.0
 
 
-def _exit(theta: float | None, model: dict[str, Any]) -> tuple[float | None, float]:
-    """Threshold, the one given or the one that the run chose on validation, and temperature."""
+def _exit(theta: float | None, model: dict[str, Any], k: int) -> tuple[float | None, float]:
+    """Threshold, the one given or the one that seed ``k`` chose on validation, and temperature."""
     found = model.get("exit")
-    temperature = float(found["temperature_by_seed"][0]) if found else 1.0
+    temperature = float(found["temperature_by_seed"][k]) if found else 1.0
     if theta is not None and theta < 0:
         if not found:
             raise ConfigError("--exit must be a confidence: the run has chosen none")
-        theta = float(found["chosen"]["theta_by_seed"][0])
+        theta = float(found["chosen"]["theta_by_seed"][k])
     return theta, temperature
 
 
@@ -278,7 +280,7 @@ def _padded_us(duration_ms: float, ends: list[int], live: bool) -> int | None:
     return None if live or longest > duration_ms * 1e3 else round(duration_ms * 1e3)
 
 
-def _sinks(lines: str | None, udp: str | None) -> list[Sink]:
+def _sinks(lines: str | None, udp: str | None, outcomes: Outcomes) -> list[Sink]:
     from sensors.live.sinks import JsonLines, UdpJson
 
     found: list[Sink] = []
@@ -286,7 +288,7 @@ def _sinks(lines: str | None, udp: str | None) -> list[Sink]:
         found.append(JsonLines(lines))
     if udp is not None:
         try:
-            found.append(UdpJson(udp))
+            found.append(UdpJson(udp, outcomes))
         except ValueError as error:
             raise ConfigError(f"--udp: {error}") from error
     return found

@@ -22,6 +22,7 @@ from spikefuse.errors import ConfigError, DataError
 from spikefuse.events import SensorSize
 from spikefuse.runtime.outcomes import Outcomes
 
+_LATEST_BEGIN_US = 3_600_000_000  # silence before the first event is streamed, too
 _SOUNDS = (".wav", ".flac", ".ogg")
 
 
@@ -84,6 +85,13 @@ def open_source(
     stream = read_events(path, size if path.suffix.lower() in (".bin", ".bs2", ".raw") else None)
     if stream.sensor_size != size:
         raise DataError(f"{path} must be of a {size} sensor, got {stream.sensor_size}")
+    first_us = int(stream.events["t"][0]) if len(stream.events) else 0
+    if first_us > _LATEST_BEGIN_US:
+        raise DataError(
+            f"{path} must begin within an hour of its zero, got its first event at "
+            f"{first_us * 1e-6:.0f} s: times of a clock of the day? Move them with "
+            "'spikefuse data convert FILE OUT --rebase'"
+        )
     return StreamSource(stream, modality, chunk_ms)
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -211,6 +213,20 @@ def warm_up(model: FusionSNN, engine: EngineName) -> None:
     events["t"], events["p"] = [0, step_us], True
     for name in model.modalities:
         runner.push(name, events, 2 * step_us)
+
+
+@contextmanager
+def steady() -> Iterator[None]:
+    """Keep what is there already out of the garbage collector's full passes.
+
+    With torch loaded one takes a third of a second, and would fall between two decisions.
+    """
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 def percentiles(values: Iterable[float]) -> dict[str, float] | None:

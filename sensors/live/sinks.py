@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import socket
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol, TextIO
 
 from sensors.live.udp import UdpSender
+from spikefuse.runtime.outcomes import Outcomes
 
 Record = Mapping[str, Any]
 
@@ -59,26 +61,39 @@ class JsonLines:
 class UdpJson:
     """A record a datagram.
 
+    One that the system does not take, as without a network, is one outcome ``unsent``.
+
     Parameters
     ----------
     address : str
         ``HOST:PORT``, or a port of this machine.
+    outcomes : Outcomes, optional
 
     Raises
     ------
     ValueError
-        If the address is none.
+        If the address is none, or no such host is known.
     """
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, outcomes: Outcomes | None = None) -> None:
         host, _, port = address.rpartition(":")
         if not port.isdigit() or not 0 < int(port) < 1 << 16:
             raise ValueError(f"address must be HOST:PORT or PORT, got {address!r}")
-        self._sender = UdpSender(host or "127.0.0.1", int(port))
+        try:
+            known = socket.getaddrinfo(host or "127.0.0.1", int(port), socket.AF_INET)
+        except (OSError, UnicodeError) as error:
+            raise ValueError(
+                f"address must be of a host with an IPv4 address, got {address!r}: {error}"
+            ) from error
+        self._outcomes = outcomes if outcomes is not None else Outcomes()
+        self._sender = UdpSender(str(known[0][4][0]), int(port))
 
     def write(self, record: Record) -> None:
         """One datagram; nobody needs to listen."""
-        self._sender.send_bytes(json.dumps(record, allow_nan=False).encode())
+        try:
+            self._sender.send_bytes(json.dumps(record, allow_nan=False).encode())
+        except OSError as error:
+            self._outcomes.note("decisions", "unsent", detail=str(error))
 
     def close(self) -> None:
         """Give the socket back."""

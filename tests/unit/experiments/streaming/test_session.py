@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import math
 import threading
@@ -12,9 +13,9 @@ import pytest
 import torch
 from tiny_run import tiny
 
-from experiments.commands.stream import _policies, _trial_ms
+from experiments.commands.stream import _exit, _policies, _trial_ms
 from experiments.streaming.opening import open_source, speed_of
-from experiments.streaming.session import Session, percentiles, warm_up
+from experiments.streaming.session import Session, percentiles, steady, warm_up
 from sensors.files import write_events
 from sensors.live.files import StreamSource
 from sensors.live.sinks import Call
@@ -217,6 +218,9 @@ def test_words_of_the_command_line_become_sources_or_clear_errors(tmp_path):
     source.close()
     with pytest.raises(DataError, match="sensor"):
         opened(str(tmp_path / "v.npz"), "audio")
+    write_events(tmp_path / "day.npz", recording("vision").shifted(1_700_000_000_000_000))
+    with pytest.raises(DataError, match="--rebase"):
+        opened(str(tmp_path / "day.npz"))
     with pytest.raises(ConfigError, match="udp:PORT"):
         opened("udp:x")
     with pytest.raises(ConfigError, match="film"):
@@ -228,11 +232,12 @@ def test_words_of_the_command_line_become_sources_or_clear_errors(tmp_path):
 
 
 def test_trials_and_policies_follow_the_options():
-    assert _trial_ms(None, 400.0, 400_000, False, 20.0) == 0.0
-    assert _trial_ms(None, 410.0, 410_001, False, 20.0) == 420.0
-    assert _trial_ms(0.0, 400.0, 900_000, True, 20.0) == 0.0
+    assert _trial_ms(None, 400.0, 400_000, 20.0) == 0.0
+    assert _trial_ms(None, 410.0, 410_001, 20.0) == 420.0
+    assert _trial_ms(None, 400.0, math.inf, 20.0) == 400.0
+    assert _trial_ms(0.0, 400.0, 900_000, 20.0) == 0.0
     with pytest.raises(ConfigError, match="--trial"):
-        _trial_ms(410.0, 400.0, 900_000, True, 20.0)
+        _trial_ms(410.0, 400.0, 900_000, 20.0)
     policy, gate = _policies(400.0, 0.9, 1.0, None, None, list(SIZES))
     assert policy is gate
     with pytest.raises(ConfigError, match="--exit"):
@@ -241,6 +246,23 @@ def test_trials_and_policies_follow_the_options():
         _policies(400.0, 0.9, 1.0, 3, None, list(SIZES))
     with pytest.raises(ConfigError, match="ON/PERIOD"):
         _policies(400.0, None, 1.0, None, "5", list(SIZES))
+
+
+def test_each_seed_leaves_early_by_its_own_threshold_and_temperature():
+    found = {"exit": {"temperature_by_seed": [1.1, 0.9], "chosen": {"theta_by_seed": [0.9, 0.8]}}}
+    assert _exit(-1, found, 0) == (0.9, 1.1)
+    assert _exit(-1, found, 1) == (0.8, 0.9)
+    assert _exit(None, found, 1) == (None, 0.9)
+    with pytest.raises(ConfigError, match="chosen none"):
+        _exit(-1, {}, 0)
+
+
+def test_a_steady_stream_keeps_what_was_loaded_before_out_of_collections():
+    before = gc.get_freeze_count()
+    with steady():
+        assert gc.get_freeze_count() > before + 10_000
+        assert len(gc.get_objects()) < 1000
+    assert gc.get_freeze_count() == 0
 
 
 @pytest.mark.parametrize("engine", ["stepped", "event"])

@@ -259,3 +259,15 @@ def test_decisions_go_to_lines_datagrams_and_functions(tmp_path, port_and_socket
     assert seen == [record]
     with pytest.raises(ValueError, match="HOST:PORT"):
         UdpJson("nowhere")
+
+
+def test_a_host_that_is_none_is_an_error_and_a_network_that_is_down_is_counted():
+    for address in ("no such host:4000", "::1:4000"):
+        with pytest.raises(ValueError, match="IPv4"):
+            UdpJson(address)
+    outcomes = Outcomes()
+    sink = UdpJson("255.255.255.255:4000", outcomes)  # broadcast, which the system refuses
+    for _ in range(3):
+        sink.write({"label": 1})
+    sink.close()
+    assert outcomes.by_modality() == {"decisions": {"unsent": 3}}
