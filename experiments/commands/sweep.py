@@ -36,7 +36,7 @@ def sweep(
     out: Annotated[Path | None, typer.Option("--out", help="Folder of all runs; new.")] = None,
     trials: Annotated[int, typer.Option("--trials", help="Points of a search.", min=1)] = 30,
     workers: Annotated[
-        int, typer.Option("--workers", help="Points of a search at a time.", min=1)
+        int, typer.Option("--workers", help="Points at a time, a process each.", min=1)
     ] = 1,
     on: Annotated[str, typer.Option("--on", help="Where a search runs: local or ray.")] = "local",
     rotate_seeds: Annotated[
@@ -57,7 +57,9 @@ def sweep(
     if on not in ("local", "ray"):
         raise ConfigError(f"--on must be local or ray, got {on!r}")
     if search is None:
-        summary = _grid(over or [], config_path, overrides or [], out, rotate_seeds)
+        if on != "local":
+            raise ConfigError(f"--on {on} must come with --search, got a grid")
+        summary = _grid(over or [], config_path, overrides or [], out, rotate_seeds, workers)
     else:
         where: Literal["local", "ray"] = "ray" if on == "ray" else "local"
         summary = _search(search, config_path, overrides or [], out, trials, workers, where)
@@ -80,6 +82,7 @@ def _grid(
     overrides: Sequence[str],
     out: Path | None,
     rotate_seeds: int,
+    workers: int,
 ) -> dict[str, Any]:
     """Every combination."""
     from experiments.sweeps.grid import parse_axis, plan_sweep
@@ -95,7 +98,7 @@ def _grid(
 
     console = Console()
     try:
-        summary = run_sweep(points, folder, ConsoleReporter(console))
+        summary = run_sweep(points, folder, ConsoleReporter(console), workers)
     except KeyboardInterrupt:
         _interrupted(folder)
     print_sweep(summary, console)

@@ -14,10 +14,15 @@ from analysis.records import load_run
 from experiments.config import Config, load_config, parse_value
 from experiments.files import write_json
 from experiments.run import Reporter, claim_folder, run_experiment
-from spikefuse.errors import ConfigError
+from experiments.sweeps.grid_workers import run_apart
+from spikefuse.errors import ConfigError, SpikefuseError
 
 SCHEMA = 1
 SUMMARY = "sweep.json"
+
+
+class SweepError(SpikefuseError):
+    """Points of a sweep have no result."""
 
 
 @dataclass(frozen=True)
@@ -83,24 +88,59 @@ def plan_sweep(
 
 
 def run_sweep(
-    points: Mapping[str, tuple[dict[str, Any], Config]], folder: Path, reporter: Reporter
+    points: Mapping[str, tuple[dict[str, Any], Config]],
+    folder: Path,
+    reporter: Reporter,
+    n_workers: int = 1,
 ) -> dict[str, Any]:
     """Train and evaluate every point that has no result yet; write and return ``sweep.json``.
 
     A sweep that was interrupted goes on with the same call: finished points are read, not rerun.
+
+    Parameters
+    ----------
+    points : mapping of run directory's name to (values by key, Config)
+        From `plan_sweep`.
+    folder : Path
+    reporter : Reporter
+    n_workers : int
+        Points at a time; each has a process of its own from two on.
+
+    Raises
+    ------
+    SweepError
+        If points failed, after all others; ``sweep.json`` names them under ``failed``.
     """
-    rows: list[dict[str, Any]] = []
-    summary: dict[str, Any] = {"schema": SCHEMA, "points": rows}
-    for done, (name, (values, config)) in enumerate(points.items(), start=1):
-        reporter.stage(f"point {done} of {len(points)}: {name}")
+    for name, (_, config) in points.items():
         claim_folder(folder / name, config)
+    rows: list[dict[str, Any]] = []
+    failed: dict[str, str] = {}
+    keys = list(next(iter(points.values()))[0])
+    summary = {"schema": SCHEMA, "points": rows, "keys": keys, "failed": failed}
+    if n_workers > 1:
+        configs = {name: config for name, (_, config) in points.items()}
+        run_apart(configs, folder, n_workers, reporter.stage)
+    for done, (name, (values, config)) in enumerate(points.items(), start=1):
+        result = None
         if (folder / name / "result.json").is_file():
             result = load_run(folder / name).result
+        elif n_workers > 1:
+            failed[name] = "its process ended without a result, and printed why"
         else:
-            result = run_experiment(config, folder / name, reporter)
-        rows.append(describe_point(name, values, result))
-        summary["keys"] = list(values)
+            reporter.stage(f"point {done} of {len(points)}: {name}")
+            try:
+                result = run_experiment(config, folder / name, reporter)
+            except SpikefuseError as error:
+                failed[name] = str(error)
+                reporter.stage(f"{name}: error: {error}")
+        if result is not None:
+            rows.append(describe_point(name, values, result))
         write_json(folder / SUMMARY, summary)
+    if failed:
+        raise SweepError(
+            f"{len(failed)} of {len(points)} points failed, the others are in {folder / SUMMARY}: "
+            + "; ".join(f"{name}: {reason}" for name, reason in failed.items())
+        )
     return summary
 
 

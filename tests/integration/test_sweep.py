@@ -1,13 +1,18 @@
 """A sweep: every point a run, interrupted sweeps go on, mistakes are found before anything runs."""
 
 import json
+import multiprocessing
 import os
+import threading
+import time
 from pathlib import Path
 
 import pytest
 from command_line import spikefuse
 
+from experiments.config import load_config
 from experiments.sweeps.grid import describe_point, parse_axis, plan_sweep
+from experiments.sweeps.grid_workers import run_apart
 from spikefuse.errors import ConfigError
 
 TINY = [
@@ -60,6 +65,48 @@ def test_every_point_is_a_run_and_the_figure_shows_them(tmp_path: Path) -> None:
     assert spikefuse(*command(folder, "0.5,0.7")) == 0
     assert (folder / "event_drop=0.5" / "result.json").stat().st_mtime_ns == before
     assert (folder / "event_drop=0.7" / "result.json").is_file()
+
+
+def test_several_points_at_a_time_give_the_same_and_failures_stop_none(tmp_path: Path) -> None:
+    def accuracies(folder: Path) -> list[object]:
+        summary = json.loads((folder / "sweep.json").read_text())
+        return [point["accuracy_by_seed"] for point in summary["points"]]
+
+    alone, together = tmp_path / "alone", tmp_path / "together"
+    for folder, workers in ((alone, 1), (together, 2)):
+        # With the first rate training does not stay finite.
+        call = [*command(folder, "0.5"), "--over", "train.learning_rate=1e30,0.002"]
+        assert spikefuse(*call, "--workers", workers) == 1
+        summary = json.loads((folder / "sweep.json").read_text())
+        assert list(summary["failed"]) == ["event_drop=0.5,learning_rate=1e30"]
+    assert accuracies(alone) == accuracies(together)
+    assert len(accuracies(alone)) == 1
+
+
+def test_a_killed_process_has_its_point_tried_again(tmp_path: Path) -> None:
+    config = load_config("demo", TINY)
+    told: list[str] = []
+    killed: list[int | None] = []
+
+    def kill_the_first() -> None:
+        while not multiprocessing.active_children():
+            time.sleep(0.01)
+        child = multiprocessing.active_children()[0]
+        killed.append(child.pid)
+        child.kill()
+
+    killer = threading.Thread(target=kill_the_first)
+    killer.start()
+    run_apart({"a": config}, tmp_path, 2, told.append)
+    killer.join()
+    assert killed
+    assert told == ["a: killed", "a: done"]
+    assert (tmp_path / "a" / "result.json").is_file()
+
+
+def test_a_grid_is_not_for_ray(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert spikefuse(*command(tmp_path / "sweep"), "--on", "ray") == 2
+    assert "--search" in capsys.readouterr().err
 
 
 def test_a_grid_is_every_combination() -> None:
