@@ -20,6 +20,9 @@ from spikefuse.neurons import LIF, CubaLIF, LIReadout
 from spikefuse.synapses import DelayedLinear, EventConv2d, EventLinear, SpikeDelay, SpikePool
 from spikefuse.synapses.norm import ConstantCurrent
 
+_SYNAPSES = (EventLinear, EventConv2d, DelayedLinear, ConstantCurrent)
+_MOST_SCALED = 8192  # neurons whose scaling is written out as a matrix
+
 
 @dataclass
 class _Graph:
@@ -122,10 +125,13 @@ def _write(
     layer = node.layer
     sources = tuple(places.get(source, source) for source in node.sources)
     if isinstance(layer, LIF | CubaLIF | LIReadout):
+        gain = gains[node.name]
+        pairs = zip(node.sources, sources, strict=True)
+        sources = tuple(_driving(graph, network, node, *pair, gain) for pair in pairs)
         graph.add(node.name, neuron_node(node, profile, graph.losses), sources)
         recurrent = getattr(layer, "recurrent_weight", None)
         if recurrent is not None:
-            _write_recurrent(graph, node, recurrent, gains[node.name], profile)
+            _write_recurrent(graph, node, recurrent, gain, profile)
         return
     if isinstance(layer, SpikeDelay):
         sizes = layer.sizes or (node.size,) * len(layer.steps)
@@ -242,7 +248,31 @@ def _gain_behind(network: NirNetwork, node: Node, gains: dict[str, Tensor]) -> T
         raise ConfigError(
             f"synapses onto several layers of neurons must be scaled alike there, got {node.name}"
         )
+    others = [n for n in network.nodes.values() if node.name in n.sources and not _is_neuron(n)]
+    apart = any(not isinstance(n.layer, ConstantCurrent) for n in others)
+    if (apart or node.name in network.outputs) and bool((behind[0] != 1.0).any()):
+        raise ConfigError(
+            f"synapses onto neurons whose input the file scales must lead nowhere else, got "
+            f"{node.name}"
+        )
     return behind[0]
+
+
+def _driving(
+    graph: _Graph, network: NirNetwork, node: Node, source: str, place: str, gain: Tensor
+) -> str:
+    """A source of neurons: synapses have the gain in their weights, others get it here."""
+    layer = network.nodes[source].layer if source in network.nodes else None
+    if isinstance(layer, _SYNAPSES) or bool((gain == 1.0).all()):
+        return place
+    if len(node.shape) > 1 or node.size > _MOST_SCALED:
+        raise ConfigError(
+            f"neurons must have synapses in front where the file scales their input (but for "
+            f"{_MOST_SCALED} flat ones), got {node.name} of {source}"
+        )
+    name = f"{node.name}_from_{place}"
+    graph.add(name, _affine(torch.diag(gain.expand(node.size))), (place,))
+    return name
 
 
 def _neurons_behind(network: NirNetwork, node: Node) -> list[str]:

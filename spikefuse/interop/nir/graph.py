@@ -173,7 +173,7 @@ class NirNetwork(nn.Module):
 
 def _key(name: str) -> str:
     """A name that a ModuleDict takes."""
-    return f"{name}_" if hasattr(nn.ModuleDict, name) else name
+    return f"{name}_" if hasattr(nn.ModuleDict(), name) else name
 
 
 def _dense(spikes: SpikeBatch | Tensor) -> Tensor:

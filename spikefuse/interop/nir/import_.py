@@ -177,7 +177,7 @@ def _recurrent(graph: Any, edges: list[tuple[str, str]]) -> dict[str, str]:
     for name, node in graph.nodes.items():
         into, out = [a for a, b in edges if b == name], [b for a, b in edges if a == name]
         if into == out and len(into) == 1 and isinstance(node, nir.Affine | nir.Linear):
-            if not isinstance(graph.nodes[into[0]], nir.LIF | nir.CubaLIF):
+            if not isinstance(graph.nodes[into[0]], nir.LIF | nir.CubaLIF | nir.IF):
                 continue
             if into[0] in found.values():
                 raise DataError(f"neurons must have at most one recurrence, got two of {into[0]!r}")

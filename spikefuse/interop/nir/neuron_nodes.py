@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from spikefuse.errors import ConfigError
 from spikefuse.interop.nir.files import nir_module
 from spikefuse.interop.nir.graph import Node
 from spikefuse.interop.nir.profiles import NEVER, NOMINAL_DT_S, Profile
@@ -22,7 +23,7 @@ def input_gain(node: Node, profile: Profile) -> Tensor:
         beta, gain = _decay(layer.beta_logit), layer.log_gain.detach().double().exp()
         return gain if _is_plain(profile, beta) else gain * (1.0 - beta)
     beta = _each(node, _decay(layer.beta_logit))
-    if isinstance(layer, LIF) and _is_plain(profile, beta):
+    if isinstance(layer, LIF) and _is_plain(profile, beta) and bool((beta < 1.0).all()):
         return 1.0 / (1.0 - beta)
     return torch.ones_like(beta)
 
@@ -45,6 +46,8 @@ def neuron_node(node: Node, profile: Profile, losses: list[str]) -> Any:
                 "reset by subtraction: a NIR neuron is set to v_reset (train with reset 'zero')"
             )
     beta = _each(node, _decay(layer.beta_logit))
+    if bool((beta >= 1.0).any()):
+        return _integrator(node, profile, beta, threshold, {"role": role, "reset": reset})
     tau = (NOMINAL_DT_S / (1.0 - beta)).numpy().reshape(shape)
     zero, one = np.zeros(shape), np.ones(shape)
     metadata = {"role": role, "reset": reset}
@@ -69,6 +72,20 @@ def neuron_node(node: Node, profile: Profile, losses: list[str]) -> Any:
             tau_mem=tau, tau_syn=np.full(shape, NOMINAL_DT_S), r=unscaled, w_in=one, **common
         )
     return nir.LIF(tau=tau, r=one if _is_plain(profile, beta) else unscaled, **common)
+
+
+def _integrator(
+    node: Node, profile: Profile, beta: Tensor, threshold: float, metadata: dict[str, str]
+) -> Any:
+    """Neurons that forget nothing, whose time constant would be infinite."""
+    if type(node.layer) is not LIF or profile != "native" or not bool((beta >= 1.0).all()):
+        raise ConfigError(
+            f"decays must be below 1 to be written (or 1 of a whole LIF layer, in profile "
+            f"'native'), got 1 of {node.name}"
+        )
+    whole = np.full(node.shape, 1.0 / NOMINAL_DT_S)
+    zero = np.zeros(node.shape)
+    return nir_module().IF(whole, np.full(node.shape, threshold), zero, metadata=metadata)
 
 
 def _decay(logit: Any) -> Tensor:

@@ -21,7 +21,7 @@ from spikefuse.neurons import LIF, CubaLIF, CubaLIFParams, LIFParams, LIReadout
 from spikefuse.synapses import EventLinear, SpikeDelay
 from spikefuse.synapses.norm import ConstantCurrent
 
-_INSTANT = 1e-9  # a current that keeps less than this from one step to the next is gone
+_INSTANT = 1e-9  # what keeps less than this from one step to the next is gone
 
 
 @dataclass(frozen=True)
@@ -89,6 +89,7 @@ def synapses_of(name: str, node: Any, shape: Shape, gain: Tensor | None) -> list
         If neurons behind a convolution scale positions of a map differently.
     """
     nir = nir_module()
+    _check_finite(name, node)
     share = 1
     layer: nn.Module
     if isinstance(node, nir.Conv2d):
@@ -204,13 +205,13 @@ def neurons_of(
         "tau_spread": 1.0,
         "threshold": float(threshold[0]) if alike else 1.0,
         "reset": "subtract" if metadata.get("reset") == "subtract" else "zero",
-        "tau_mem_ms": tau_ms(beta.clamp(max=1 - 1e-9), step_ms),
+        "tau_mem_ms": tau_ms(beta.clamp(1e-9, 1 - 1e-9), step_ms),
     }
     layer: LIF | CubaLIF
     alpha = torch.zeros(n, dtype=torch.float64)
     if isinstance(node, nir.CubaLIF):
         tau_syn = values("tau_syn") * tau_scale
-        alpha = _euler(name, tau_syn, dt_s, least=-_INSTANT).clamp(min=0.0)
+        alpha = _euler(name, tau_syn, dt_s)
         gain = gain * values("w_in", 1.0) * (dt_s / tau_syn)
     if bool((alpha > _INSTANT).any()):
         params = CubaLIFParams(
@@ -228,6 +229,7 @@ def neurons_of(
 
 def _loop(name: str, node: Any, gain: Tensor) -> Tensor:
     """Recurrent weights [n, n], input-major."""
+    _check_finite(name, node)
     weight = torch.from_numpy(np.asarray(node.weight, dtype=np.float64)).t()
     if weight.shape != (len(gain), len(gain)):
         raise DataError(
@@ -238,6 +240,13 @@ def _loop(name: str, node: Any, gain: Tensor) -> Tensor:
     return weight * gain
 
 
+def _check_finite(name: str, node: Any) -> None:
+    """Refuse weights and biases that no current can be made of."""
+    for key in ("weight", "bias"):
+        if not np.isfinite(np.asarray(getattr(node, key, 0.0), dtype=np.float64)).all():
+            raise DataError(f"{key} must be finite, got another of {name!r}")
+
+
 def _readout(beta: Tensor, step_ms: float) -> LIReadout:
     """Leaky integrators with given decays and a gain of 1."""
     layer = LIReadout(len(beta), 10.0 * step_ms, step_ms, gain=1.0)
@@ -245,12 +254,12 @@ def _readout(beta: Tensor, step_ms: float) -> LIReadout:
     return layer
 
 
-def _euler(name: str, tau: Tensor, dt_s: float, least: float = 0.0, warn: bool = False) -> Tensor:
+def _euler(name: str, tau: Tensor, dt_s: float, warn: bool = False) -> Tensor:
     """Decays of a forward Euler step."""
     beta = 1.0 - dt_s / tau
-    if not bool((tau > 0).all()) or bool((beta < least).any()):
+    if not bool((tau > 0).all()) or bool((beta < -_INSTANT).any()):
         raise DataError(
-            f"time constants must be longer than the step of {dt_s * 1e3:g} ms, got "
+            f"time constants must be no shorter than the step of {dt_s * 1e3:g} ms, got "
             f"{float(tau.min()) * 1e3:g} ms of {name!r}; Norse's to_nir writes tau * dt unless it "
             "is given dt=1.0: see --tau-scale"
         )
@@ -260,4 +269,4 @@ def _euler(name: str, tau: Tensor, dt_s: float, least: float = 0.0, warn: bool =
             "of Norse's to_nir, which writes tau * dt, give --tau-scale",
             stacklevel=2,
         )
-    return beta
+    return beta.clamp(min=0.0)

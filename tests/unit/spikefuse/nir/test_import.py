@@ -91,6 +91,25 @@ def test_neurons_without_leak_integrate() -> None:
     assert np.array_equal(network(x)[0][:, 0].detach().numpy(), spikes)
 
 
+def test_a_time_constant_of_one_step_forgets_all() -> None:
+    synapses, neurons = affine(5, 4), lif(4, tau=np.array([DT_S, 0.01, DT_S, 0.02]))
+    with pytest.warns(UserWarning, match="below two steps"):
+        network = from_nir(chain(synapses, neurons), dt_ms=1.0)
+    x = spikes_in(5)
+    spikes, membranes = euler(neurons, x[:, 0].double().numpy() @ synapses.weight.T)
+    ours = trace(network, {"input": x})
+    assert spikes[:, 0].sum() > 5
+    assert np.array_equal(ours.spikes["node_1"][:, 0].detach().numpy(), spikes)
+    assert np.abs(ours.membranes["node_1"][:, 0].numpy() - membranes).max() < 1e-5
+
+
+@pytest.mark.parametrize("name", ["training", "forward", "_modules"])
+def test_nodes_may_have_any_name(name: str) -> None:
+    nodes = {"i": nir.Input(np.array([5])), name: lif(5), "o": nir.Output(np.array([5]))}
+    network = from_nir(graph(nodes, [("i", name), (name, "o")]), dt_ms=1.0)
+    assert network(spikes_in(5))[0].shape == (60, 1, 5)
+
+
 def test_neurons_driven_by_spikes_directly_scale_them() -> None:
     neurons = lif(5, r=np.full(5, 40.0))
     network = from_nir(chain(neurons, n_out=5), dt_ms=1.0)
@@ -165,6 +184,8 @@ BAD = [
     (chain(affine(5, 4), lif(4, v_threshold=np.zeros(4))), "v_threshold must be positive"),
     (chain(affine(5, 4), lif(4, tau=np.full(4, 1e-5))), "--tau-scale"),
     (chain(affine(5, 4), lif(4, tau=np.full(4, np.nan))), "must be finite"),
+    (chain(nir.Linear(np.full((4, 5), np.nan)), lif(4)), "weight must be finite"),
+    (chain(nir.Affine(np.ones((4, 5)), np.full(4, np.inf)), lif(4)), "bias must be finite"),
     (chain(affine(5, 4), lif(3)), "must be a number or of shape"),
     (chain(affine(6, 4), lif(4)), "must be given 6 addresses"),
     (chain(nir.Affine(np.ones((2, 4, 5)), np.zeros(4)), lif(4)), "matching sizes"),

@@ -10,11 +10,11 @@ from torch import nn
 from spikefuse.cost import count
 from spikefuse.encoders.spec import ConvSpec, EncoderSpec, ModalitySpec
 from spikefuse.errors import ConfigError
-from spikefuse.interop.nir import from_nir, to_nir
+from spikefuse.interop.nir import NirNetwork, Node, from_nir, to_nir
 from spikefuse.interop.nir.lowering import lower
 from spikefuse.models import FusionSNN
 from spikefuse.models.spec import ModelSpec
-from spikefuse.neurons import ALIF, LIF, ALIFParams, LIFParams
+from spikefuse.neurons import ALIF, LIF, ALIFParams, LIFParams, LIReadout
 from spikefuse.synapses import EventConv2d, EventLinear, SpikeDelay, SpikePool
 
 CONVS = (ConvSpec(3, (3, 3), (2, 2)),)
@@ -133,6 +133,44 @@ def test_what_has_no_form_is_refused_with_the_reason(
 ) -> None:
     with pytest.raises(ConfigError, match=reason):
         to_nir(make(), profile, in_shape=shape, allow_lossy=True)
+
+
+@pytest.mark.parametrize("profile", ["portable", "snntorch", "native"])
+def test_neurons_without_synapses_in_front_are_scaled_all_the_same(profile: Any) -> None:
+    torch.manual_seed(0)
+    alike = LIFParams(reset="zero", tau_spread=1.0, threshold=0.4)
+    net = nn.Sequential(LIF(6, alike, 1.0), LIReadout(6, 20.0, 1.0, gain=1.5))
+    x = (torch.rand(40, 1, 6) < 0.5).float()
+    wanted = net[1](net[0](x)[0])[0]
+    assert wanted.max() > 0.5
+    found, _ = from_nir(to_nir(net, profile, in_shape=(6,)))(x)
+    torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-5)
+
+
+def test_synapses_that_are_scaled_for_neurons_lead_nowhere_else() -> None:
+    nodes = [
+        Node("a", EventLinear(4, 3), ("input",), (3,)),
+        Node("cells", LIF(3, LIFParams(reset="zero"), 1.0), ("a",), (3,)),
+    ]
+    network = NirNetwork({"input": (4,)}, nodes, ["cells", "a"], 1.0)
+    with pytest.raises(ConfigError, match="lead nowhere else"):
+        to_nir(network, "native")
+
+
+@pytest.mark.parametrize("loop", [False, True])
+def test_neurons_that_forget_nothing_or_all_come_back(loop: bool) -> None:
+    torch.manual_seed(0)
+    keeps, forgets = LIF(5, PARAMS, 1.0, recurrent=loop), LIF(3, PARAMS, 1.0)
+    keeps.beta_logit.data.fill_(torch.inf)
+    forgets.beta_logit.data[0] = -torch.inf
+    net = nn.Sequential(EventLinear(6, 5, 2.0), keeps, EventLinear(5, 3, 3.0), forgets)
+    x = (torch.rand(60, 1, 6) < 0.3).float()
+    first = forgets(net[2](keeps(net[0](x))[0]))[0]
+    assert first.sum() > 5
+    back = from_nir(to_nir(net, "native", in_shape=(6,)))
+    assert torch.equal(back(x)[0], first)
+    with pytest.raises(ConfigError, match="below 1"):
+        to_nir(net, "portable", in_shape=(6,))
 
 
 def test_a_delay_and_pooling_come_back() -> None:
