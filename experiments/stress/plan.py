@@ -29,6 +29,8 @@ from spikefuse.events import MultiStream
 from spikefuse.objectives.modality_dropout import without
 
 Size = tuple[int, int, int]
+# Families whose conditions take a modality from a test sample of another class.
+EXCHANGING = frozenset({"consistency", "intervention"})
 
 
 def plan(

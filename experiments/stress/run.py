@@ -16,7 +16,7 @@ from experiments.evaluation.results import groups
 from experiments.loading.batches import Batch, batches
 from experiments.loading.data import Hearing, PairedData
 from experiments.stress.conditions import CLEAN, Condition
-from experiments.stress.plan import plan
+from experiments.stress.plan import EXCHANGING, plan
 from experiments.stress.sound import MODALITY as SOUND
 from experiments.stress.sound import find_sounds
 from experiments.stress.swaps import Donors
@@ -69,7 +69,8 @@ class Stressed:
     labels : int [n]
     clusters : mapping of modality to n names of groups
     foreign : mapping of modality to int [n]
-        Class of what each sample gets from a sample of another class.
+        Class of what each sample gets from a sample of another class; empty where no condition
+        exchanges a modality.
     conditions : mapping of name to Condition
     responses : mapping of model to mapping of condition to Response
         A condition that touches no modality of a model is the clean one.
@@ -132,6 +133,8 @@ def run_conditions(
     heard = sources.get(SOUND) if "noise" in families else None
     sounds = find_sounds(config.data, data.clock, set(heard)) if heard else None
     conditions = plan(families, data.sensor_sizes, donors, sounds)
+    exchanged = [name for name in names if len(names) > 1 and set(families) & EXCHANGING]
+    foreign = {name: donors.foreign_class(name, seed) for name in exchanged}
     responses: dict[str, dict[str, Response]] = {name: {} for name in learners}
     for done, condition in enumerate(conditions, start=1):
         changed = [condition.change(sample, i, seed) for i, sample in enumerate(samples)]
@@ -146,7 +149,7 @@ def run_conditions(
     return Stressed(
         labels,
         of_group,
-        {name: labels[donors.of(name, False, seed)] for name in names},
+        foreign,
         {condition.name: condition for condition in conditions},
         responses,
         learners,

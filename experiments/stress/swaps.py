@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from spikefuse._types import Int64Array
+from spikefuse.errors import ConfigError
 from spikefuse.events import EventStream, MultiStream
 
 
@@ -37,6 +38,23 @@ class Donors:
             rng = np.random.default_rng([seed, int(same_class)])
             self._found[key] = choose_donors(counts, self.labels, sources, same_class, rng)
         return self._found[key]
+
+    def foreign_class(self, modality: str, seed: int) -> Int64Array:
+        """Class of the donor of another class of each sample.
+
+        Raises
+        ------
+        ConfigError
+            If a sample has none: its own class would count as the foreign one.
+        """
+        found = self.labels[self.of(modality, False, seed)]
+        if (found == self.labels).any():
+            raise ConfigError(
+                "test pairs must be of two classes or more to exchange a modality, got "
+                f"{len(self.labels)} of class {', '.join(map(str, np.unique(self.labels)))}; "
+                "a larger --limit, or --only without consistency and intervention"
+            )
+        return found
 
     def stream(self, modality: str, index: int) -> EventStream:
         """A donor's stream."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 import re
 import sqlite3
 from collections.abc import Sequence
@@ -54,10 +55,20 @@ def parse_condition(text: str) -> Condition:
     if match is None:
         raise ConfigError(f"--where must be KEY=VALUE, or with != < <= > >= ~, got {text!r}")
     key, sign, value = match.groups()
+    return Condition(key, sign, value if sign == "~" else _value(value))
+
+
+def _value(text: str) -> float | str:
+    """A number, or a text; a list as the index writes it (`experiments.sweeps.index`)."""
     try:
-        return Condition(key, sign, float(value) if sign != "~" else value)
+        return float(text)
     except ValueError:
-        return Condition(key, sign, value)
+        pass
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return text
+    return json.dumps(found) if isinstance(found, list) else text
 
 
 def find_runs(

@@ -93,9 +93,10 @@ def scenes_table(rows: Sequence[Row]) -> str:
         label = f"`{net}`" if net in ("late", "concat", "cross_synapse", "coincidence") else net
         label = f"{net} alone" if net in ("vision", "audio") else label
         lines.append([scene, label, str(len(found)), mean_and_range(bits, 2), *cells])
-    return _or_none(
-        ["scene", "decoder", "seeds", "I(X; Y) at least", *_DEPENDENCE_HEADS[:2]], lines
-    )
+    heads = ["scene", "decoder", "seeds", "I(X; Y) at least"]
+    # Brackets are the range over seeds here, no interval.
+    heads += [head.removesuffix(" [95 %]") for head in _DEPENDENCE_HEADS[:2]]
+    return _or_none(heads, lines)
 
 
 def parts_table(rows: Sequence[Row]) -> str:

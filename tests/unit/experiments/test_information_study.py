@@ -136,6 +136,9 @@ def test_tables_hold_a_row_of_each_kind() -> None:
         scene | {"information": bound, "dependence": dependence},
     ]
     found = tables(rows)
+    # Over seeds it is a range, and must not be called an interval.
+    assert "[95 %]" in found["information dependence"]
+    assert "[95 %]" not in found["information scenes"]
     assert "1.50 [1.20, 1.80]" in found["information runs"]
     assert "+50.0 [+40.0, +60.0]" in found["information dependence"]
     assert "40.0 [40.0, 40.0]" in found["information paths"]

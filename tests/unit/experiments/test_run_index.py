@@ -76,6 +76,12 @@ def test_a_text_is_neither_more_nor_less_than_a_number(root: Path) -> None:
     assert len(asked(root, "seeds=[0]")) == 20
 
 
+def test_a_list_is_found_however_it_is_spaced(root: Path) -> None:
+    for text in ("[50.0,100.0,150.0,200.0,300.0]", "[50.0, 100.0,  150.0, 200.0, 300.0]"):
+        assert len(asked(root, f"cost.windows_ms={text}")) == 20
+    assert asked(root, "cost.windows_ms=[50.0]") == []
+
+
 def test_only_what_has_changed_is_read_again(root: Path) -> None:
     def state():
         with open_index(root) as index:

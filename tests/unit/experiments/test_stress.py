@@ -108,6 +108,13 @@ def test_without_another_recording_a_sample_is_its_own_donor(rng) -> None:
     assert choose_donors(*one, True, rng).tolist() == [0]
 
 
+def test_pairs_of_one_class_are_refused_where_another_class_is_asked_for(samples) -> None:
+    of_two = donors_of(samples[:2])
+    assert of_two.foreign_class("audio", 0).tolist() == [1, 0]
+    with pytest.raises(ConfigError, match=r"two classes or more .* got 1 of class 0"):
+        donors_of(samples[:1]).foreign_class("audio", 0)
+
+
 def test_a_swap_keeps_the_number_of_events_and_takes_the_donors(make_stream, rng) -> None:
     own, donor = make_stream(40), make_stream(90)
     found = swapped(own, donor, rng)
