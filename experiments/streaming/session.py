@@ -244,8 +244,7 @@ def percentiles(values: Iterable[float]) -> dict[str, float] | None:
 
 
 def rates_hz(session: Session) -> Mapping[str, float]:
-    """Events a second of stream time."""
-    return {
-        name: session.tally.n_events.get(name, 0) / max(session.buffer.clock_us(name) * 1e-6, 1e-9)
-        for name in session.buffer.sizes
-    }
+    """Events a second of stream time, that of a sensor which is silent, too."""
+    names = session.buffer.sizes
+    stream_s = max(max(session.buffer.clock_us(name) for name in names) * 1e-6, 1e-6)
+    return {name: session.tally.n_events.get(name, 0) / stream_s for name in names}

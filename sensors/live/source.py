@@ -94,17 +94,22 @@ class _Backlog:
     """What was read of live sources and waits for its turn: the earliest goes first.
 
     Chunks are cut into pieces of about 10 ms, because one that is long would set its sensor's clock
-    so far ahead that the others seem silent. A piece is overtaken 1,024 times at most: then its
-    clock is taken to have leapt, and counts from that of the others.
+    so far ahead that the others seem silent. A clock that leaps by more than 1,024 pieces, ahead of
+    all or behind itself, counts from the foremost one, or as it did before if that fits again: a
+    stray time holds nobody up. A piece is overtaken 1,024 times at most.
     """
 
     _PIECE_US = 10_000
     _OVERTAKEN_AT_MOST = 1024
+    _LEAP_US = _OVERTAKEN_AT_MOST * _PIECE_US
 
     def __init__(self) -> None:
         self._pieces: dict[int, deque[Chunk]] = {}
         self._overtaken: dict[int, int] = {}
         self._ahead_us: dict[int, int] = {}
+        self._former_us: dict[int, int] = {}  # ahead of the others before its last leap
+        self._last_us: dict[int, int] = {}
+        self._newest_us: int | None = None
 
     def __contains__(self, source: int) -> bool:
         return source in self._pieces
@@ -125,19 +130,37 @@ class _Backlog:
 
     def take(self) -> Chunk:
         """The earliest piece, or one that has waited for too long."""
-        times = {i: p[0].now_us - self._ahead_us.get(i, 0) for i, p in self._pieces.items()}
+        times = {i: self._placed_us(i) for i in self._pieces}
         first = min(times, key=lambda i: times[i])
         for i in times:
             if i != first and self._overtaken[i] >= self._OVERTAKEN_AT_MOST:
                 self._ahead_us[i] = self._ahead_us.get(i, 0) + times[i] - times[first]
+                times[i] = times[first]
                 first = i
                 break
         for i in times:
             self._overtaken[i] = 0 if i == first else self._overtaken[i] + 1
+        self._last_us[first] = times[first]
+        newest_us = times[first] if self._newest_us is None else self._newest_us
+        self._newest_us = max(newest_us, times[first])
         piece = self._pieces[first].popleft()
         if not self._pieces[first]:
             del self._pieces[first]
         return piece
+
+    def _placed_us(self, i: int) -> int:
+        """Time of a source's next piece among the others', leaps treated."""
+        now_us, ahead_us = self._pieces[i][0].now_us, self._ahead_us.get(i, 0)
+        if self._newest_us is None:
+            return now_us - ahead_us
+        low = self._last_us.get(i, self._newest_us) - self._LEAP_US
+        high = self._newest_us + self._LEAP_US
+        if not low <= now_us - ahead_us <= high:
+            known = (self._former_us.get(i, 0), 0)
+            fit = [before for before in known if low <= now_us - before <= high]
+            self._former_us[i] = ahead_us
+            ahead_us = self._ahead_us[i] = fit[0] if fit else now_us - self._newest_us
+        return now_us - ahead_us
 
 
 def in_turn(

@@ -15,7 +15,7 @@ from tiny_run import tiny
 
 from experiments.commands.stream import _exit, _policies, _trial_ms
 from experiments.streaming.opening import open_source, speed_of
-from experiments.streaming.session import Session, percentiles, steady, warm_up
+from experiments.streaming.session import Session, percentiles, rates_hz, steady, warm_up
 from sensors.files import write_events
 from sensors.live.files import StreamSource
 from sensors.live.sinks import Call
@@ -283,6 +283,13 @@ def test_times_without_sense_do_not_reach_the_estimator_of_clocks():
     session.run([Chunk("audio", wild, 200_000)])
     assert session.clocks.skipped == 0
     assert len(session.clocks._onsets["other"]._last) <= 40  # of two polarities
+
+
+def test_rates_are_by_the_streams_time_though_a_sensor_stops():
+    session = session_of(model_of(), [], params=BufferParams(silent_ms=50.0))
+    session.run([Chunk("vision", recording("vision").events, 200_000)])
+    session.run([Chunk("audio", recording("audio", 20_000, 100).events, 20_000)])
+    assert rates_hz(session) == pytest.approx({"vision": 1500 / 0.2, "audio": 100 / 0.2})
 
 
 def test_what_sinks_get_is_json():

@@ -83,6 +83,19 @@ def test_a_clock_that_leapt_ahead_is_heard_though_the_other_never_pauses():
     assert "b" in {next(chunks).modality for _ in range(1100)}
 
 
+@pytest.mark.parametrize("stray_us", [10**12, -(10**12)])
+def test_a_stray_time_holds_up_neither_its_own_sensor_nor_the_other(stray_us):
+    """Both have something waiting at every moment, as sensors of thousands of packets a second."""
+    clocks = list(range(0, 2_000_000, 1000))
+    strayed = [*clocks[:500], stray_us, *clocks[500:]]
+    last, apart = {"a": 0, "b": 0}, []
+    for chunk in in_turn([Heard("a", clocks), Heard("b", strayed)]):
+        if chunk.now_us != stray_us:
+            last[chunk.modality] = chunk.now_us
+            apart.append(abs(last["a"] - last["b"]))
+    assert max(apart[:-10]) <= 5000
+
+
 def test_recorded_speed_takes_the_recorded_time_and_twice_the_speed_half_of_it():
     took = {}
     for speed in (1.0, 2.0):
