@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from experiments.config import CostConfig
-from spikefuse.cost.chip import chip_share, step_time
+from spikefuse.cost.chip import chip_share, populations_of, step_time
 from spikefuse.cost.duty import duty_curve
 from spikefuse.cost.energy import energy
 from spikefuse.cost.profile import HardwareProfile, load_profile, load_sensor
@@ -128,6 +128,8 @@ def busy_time_s(system: System, chip: HardwareProfile) -> tuple[float | None, st
         return None, f"{chip.name} publishes no times of this model's work"
     if not chip.holds("n_neurons_per_core"):
         return None, f"{chip.name} does not say how many neurons a core holds"
+    if not populations_of(system.counts):
+        return None, f"a network without neurons fills no cores of {chip.name}"
     slow_us = step_time(system.counts, chip, system.n_steps).high_us
     busy_s = slow_us * 1e-6 * system.n_steps
     if busy_s > system.window_s:
@@ -141,6 +143,8 @@ def _share(system: System, chip: HardwareProfile) -> tuple[float | None, str | N
         return None, f"{chip.name} does not say which part of it a dense model fills"
     if not (chip.holds("n_cores") and chip.holds("n_neurons_per_core")):
         return None, f"{chip.name} does not publish its cores"
+    if not populations_of(system.counts):
+        return None, f"a network without neurons fills no cores of {chip.name}"
     return chip_share(system.counts, chip), None
 
 

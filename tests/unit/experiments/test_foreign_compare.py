@@ -31,6 +31,15 @@ class Two(nn.Module):
     def forward(self, vision, audio):
         current = self.vision(vision.flatten(1)) + self.audio(audio.flatten(1))
         return self.out(self.neurons(current))
+
+
+class Plain(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.hidden, self.out = nn.Linear(64, 12), nn.Linear(12, 10)
+
+    def forward(self, vision, audio):
+        return self.out(self.hidden(audio.flatten(2)).relu())
 """
 NET = Foreign("two_of_mine:Two", name="mine", loop=True)
 
@@ -56,6 +65,15 @@ def digest(folder: Path) -> dict[str, str]:
     """What every file of a folder holds."""
     files = sorted(p for p in folder.rglob("*") if p.is_file())
     return {str(p): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
+
+
+def test_a_plain_network_of_every_step_is_priced_or_says_why_not(run: Path, tmp_path: Path) -> None:
+    net = Foreign("two_of_mine:Plain", name="plain")
+    out = add_foreign(run, net, Silent(), tmp_path / "out", False, [])
+    plain = load_run(out).result["models"]["plain"]
+    assert plain["energy"]["horowitz_45nm_fp32"]["dynamic_pj"] > 0
+    reasons = {entry["reason"] for entry in plain["energy"]["loihi1_davies2018"]["alternatives"]}
+    assert any("without neurons" in reason for reason in reasons if reason)
 
 
 def test_it_is_one_more_row_and_the_run_stays_as_it_was(run: Path, tmp_path: Path) -> None:
