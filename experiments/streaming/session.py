@@ -24,7 +24,7 @@ from spikefuse.runtime.policies import Gate
 from spikefuse.runtime.runner import EngineName
 
 _KEPT = 100_000  # latencies of which percentiles are taken, the newest
-_CORRECT_EVERY_S = 1.0
+_CORRECT_EVERY_US = 1_000_000  # of the stream, so that a recording is corrected alike on any host
 _NEAR_US = 5_000_000  # further from the foremost clock than this is a leap, no drift
 OnUpdate = Callable[["Session"], None]
 
@@ -86,7 +86,7 @@ class Session:
         self.began_s = time.monotonic()
         self._sinks = sinks
         self._arrived_s = 0.0
-        self._estimated_s = -1.0
+        self._estimated_us = 0
         # A gate acts between decisions, so chunks are cut where a step ends.
         self._cut_us = round(runner.model.spec.dt_ms * 1e3)
 
@@ -147,8 +147,9 @@ class Session:
             return events, now_us
         times = events["t"].astype(np.int64)
         self._watch("reference" if name == first else "other", name, events, now_us)
-        if time.monotonic() - self._estimated_s > _CORRECT_EVERY_S:
-            self._estimated_s = time.monotonic()
+        here_us = max(self.buffer.clock_us(each) for each in self.buffer.sizes)
+        if here_us - self._estimated_us >= _CORRECT_EVERY_US:
+            self._estimated_us = here_us
             self.estimate = self.clocks.estimate()
         if name == second and self.estimate is not None and self.estimate.locked:
             events = events.copy()
