@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from sensors.live.sinks import Sink
     from spikefuse.models import FusionSNN
     from spikefuse.runtime.outcomes import Outcomes
-    from spikefuse.runtime.policies import Gate
     from spikefuse.runtime.runner import EngineName
 
 _SOURCE = "Events, sound or film: a file, a folder of pictures, udp:PORT, or mic."
@@ -63,6 +62,14 @@ def stream(
     duty: Annotated[
         str | None, typer.Option("--duty", help="ON/PERIOD in ms: on in turns.")
     ] = None,
+    budget: Annotated[
+        str | None,
+        typer.Option(
+            "--budget",
+            help="UW[/MODALITY]: audio, or that one, is shed while the network's mean power "
+            "(first profile) is above so many microwatts.",
+        ),
+    ] = None,
     align: Annotated[
         bool, typer.Option("--align", help="Find the second sensor's clock and follow it.")
     ] = False,
@@ -90,6 +97,7 @@ def stream(
     limit_threads(config.train.threads)
     from experiments.evaluation.opening import open_model
     from experiments.files import write_json
+    from experiments.streaming.gates import gate_of, policy_of
     from experiments.streaming.opening import open_source, speed_of
     from experiments.streaming.result import FILE, describe_stream
     from experiments.streaming.session import Session, steady, warm_up
@@ -133,7 +141,7 @@ def stream(
         end_us = max(ends) if len(ends) == len(opened) else math.inf
         trial = _trial_ms(trial_ms, config.data.duration_ms, end_us, every)
         leave, temperature = _exit(theta, result["models"][model], config.seeds.index(chosen_seed))
-        policy, gate = _policies(trial, leave, temperature, wake, duty, list(sizes))
+        policy = policy_of(trial, theta, leave, temperature)
         params = BufferParams(
             latency_ms=latency_ms,
             silent_ms=silent_ms,
@@ -147,6 +155,8 @@ def stream(
         runner = StreamRunner(
             net, chosen, every_ms=every_ms, count=engine == "stepped", policy=policy
         )
+        gates = {"--exit": theta, "--wake": wake, "--duty": duty, "--budget": budget}
+        gate = gate_of(gates, policy, runner, config.cost.profiles[0])
         session = Session(
             runner,
             JitterBuffer(sizes, params, outcomes),
@@ -239,39 +249,6 @@ def _exit(theta: float | None, model: dict[str, Any], k: int) -> tuple[float | N
             raise ConfigError("--exit must be a confidence: the run has chosen none")
         theta = float(found["chosen"]["theta_by_seed"][k])
     return theta, temperature
-
-
-def _policies(
-    trial_ms: float,
-    theta: float | None,
-    temperature: float,
-    wake: int | None,
-    duty: str | None,
-    modalities: list[str],
-) -> tuple[Any, Gate | None]:
-    """A policy for the runner and a gate before it."""
-    from spikefuse.runtime.policies import ConfidenceExit, DutyCycle, WakeUp
-
-    if sum(given is not None for given in (theta, wake, duty)) > 1:
-        raise ConfigError("--exit, --wake and --duty must not stand together, got more than one")
-    if theta is not None and not trial_ms:
-        raise ConfigError("--exit must have trials: give --trial")
-    policy = None
-    if trial_ms:
-        policy = ConfidenceExit(trial_ms, 1.0 if theta is None else theta, temperature)
-    if theta is not None:
-        return policy, policy
-    if wake is not None:
-        if not {"vision", "audio"} <= set(modalities):
-            raise ConfigError(f"--wake must have vision and audio, got {modalities}")
-        return policy, WakeUp("vision", "audio", wake)
-    if duty is not None:
-        on, _, period = duty.partition("/")
-        try:
-            return policy, DutyCycle(float(on), float(period))
-        except ValueError as error:
-            raise ConfigError(f"--duty must be ON/PERIOD in ms, got {duty!r}: {error}") from error
-    return policy, None
 
 
 def _padded_us(duration_ms: float, ends: list[int], live: bool) -> int | None:

@@ -18,6 +18,7 @@ from experiments.evaluation.opening import open_model
 from experiments.loading.batches import batches
 from experiments.loading.data import load_data
 from experiments.run import load_run_config
+from experiments.streaming.gates import spent_by
 from experiments.streaming.session import Session
 from sensors.live.files import StreamSource
 from sensors.live.source import in_turn
@@ -27,9 +28,17 @@ from spikefuse.models import FusionSNN
 from spikefuse.pages import markdown_table, write_tables
 from spikefuse.runtime import StreamRunner
 from spikefuse.runtime.buffer import BufferParams, JitterBuffer
-from spikefuse.runtime.policies import Answer, ConfidenceExit, DutyCycle, Gate, WakeUp
+from spikefuse.runtime.policies import (
+    Answer,
+    ConfidenceExit,
+    DutyCycle,
+    EnergyGate,
+    Gate,
+    WakeUp,
+)
 
 PROFILE = "horowitz_45nm_int8"
+MakeGate = Callable[[ConfidenceExit, StreamRunner], Gate | None]
 
 
 def one_after_another(samples: list[MultiStream], trial_us: int) -> dict[str, EventStream]:
@@ -47,14 +56,14 @@ def answered(
     model: FusionSNN,
     streams: dict[str, EventStream],
     policy: ConfidenceExit,
-    gate: Gate | None,
+    make_gate: MakeGate,
     classes: list[str],
 ) -> Session:
     """A session that has run to the end of the recordings."""
     sizes = {part.name: part.sensor_size for part in model.spec.modalities}
     params = BufferParams(repeated="keep", jump_ms=float("inf"))
     runner = StreamRunner(model, count=True, policy=policy)
-    session = Session(runner, JitterBuffer(sizes, params), classes, gate=gate)
+    session = Session(runner, JitterBuffer(sizes, params), classes, gate=make_gate(policy, runner))
     session.run(in_turn([StreamSource(streams[name], name) for name in model.modalities]))
     session.finish(max(s.duration_us for s in streams.values()))
     return session
@@ -73,22 +82,36 @@ def rows_of(run: Path, config: Config, limit: int) -> list[dict[str, Any]]:
     chosen = result["models"]["snn"]["exit"]
     theta, temperature = chosen["chosen"]["theta_by_seed"][0], chosen["temperature_by_seed"][0]
     trial_ms = trial_us / 1e3
-    policies: dict[str, Callable[[ConfidenceExit], Gate | None]] = {
-        "always on": lambda policy: None,
-        f"exit at {theta:g}": lambda policy: policy,
-        "on for half of every 40 ms": lambda policy: DutyCycle(20.0, 40.0),
-        "on for the first half of a trial": lambda policy: DutyCycle(trial_ms / 2, trial_ms),
-        "audio woken by 10 events in 20 ms": lambda policy: WakeUp("vision", "audio", 10),
-        "audio woken by 60 events in 20 ms": lambda policy: WakeUp("vision", "audio", 60),
+    rows: list[dict[str, Any]] = []
+
+    def shed(modality: str, share: float) -> MakeGate:
+        def make(policy: ConfidenceExit, runner: StreamRunner) -> Gate:
+            budget_mw = share * rows[0]["dynamic_pj"] / trial_us * 1e-3
+            return EnergyGate(budget_mw, modality, spent_by(runner, PROFILE))
+
+        return make
+
+    policies: dict[str, MakeGate] = {
+        "always on": lambda policy, runner: None,
+        f"exit at {theta:g}": lambda policy, runner: policy,
+        "on for half of every 40 ms": lambda policy, runner: DutyCycle(20.0, 40.0),
+        "on for the first half of a trial": lambda policy, runner: DutyCycle(
+            trial_ms / 2, trial_ms
+        ),
+        "audio woken by 10 events in 20 ms": lambda policy, runner: WakeUp("vision", "audio", 10),
+        "audio woken by 60 events in 20 ms": lambda policy, runner: WakeUp("vision", "audio", 60),
     }
-    rows = []
+    policies |= {
+        f"{modality} shed above {share:.0%} of that power": shed(modality, share)
+        for modality in ("audio", "vision")
+        for share in (0.95, 0.85)
+    }
     for name, make in policies.items():
         said: list[Answer] = []
         leaves = theta if name.startswith("exit") else 1.0
         policy = ConfidenceExit(trial_ms, leaves, temperature, said.append)
-        gate = make(policy)
-        session = answered(model, streams, policy, gate, result["data"]["classes"])
-        rows.append(_row(name, session, said, labels, gate, trial_us))
+        session = answered(model, streams, policy, make, result["data"]["classes"])
+        rows.append(_row(name, session, said, labels, trial_us))
     return rows
 
 
@@ -97,9 +120,9 @@ def _row(
     session: Session,
     said: list[Answer],
     labels: Int64Array,
-    gate: Gate | None,
     trial_us: int,
 ) -> dict[str, Any]:
+    gate = session.gate
     label = np.array([answer.label for answer in said])
     at_ms = np.array([answer.time_us - answer.trial * trial_us for answer in said]) / 1e3
     spent = session.runner.energy(PROFILE).dynamic_pj

@@ -2,9 +2,12 @@
 
 from pathlib import Path
 
+import pytest
+
 from experiments.studies import front as front_study
 from experiments.studies import missing as missing_study
 from experiments.studies.runs import completed, rows_of
+from spikefuse.errors import DataError
 
 
 def row(operator: str, weight: float, cost: float, right: float) -> dict[str, object]:
@@ -53,6 +56,23 @@ def test_rows_that_are_there_are_not_computed_again(tmp_path: Path) -> None:
     assert rows_of(path) == [{"a": 1, "b": 2}]
     assert completed(path, [{"a": 1}, {"a": 3}], find) == [{"a": 1, "b": 2}, {"a": 3, "b": 6}]
     assert asked == [1, 3]
+    assert rows_of(path) == [{"a": 1, "b": 2}, {"a": 3, "b": 6}]
+
+
+@pytest.mark.parametrize("text", ['{bad\n{"a": 1}\n', '{"a": 1}\n5\n', "no rows", "\xff\n"])
+def test_a_damaged_line_is_named_and_the_file_left_as_it_is(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text(text, encoding="latin-1")
+    with pytest.raises(DataError, match=r"line \d of .*rows.jsonl must be a JSON object, got"):
+        completed(path, [{"a": 2}], lambda key: {})
+    assert path.read_text(encoding="latin-1") == text
+
+
+def test_a_whole_last_line_without_its_end_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"a": 1}')
+    completed(path, [{"a": 2}], lambda key: {"b": 4})
+    assert rows_of(path) == [{"a": 1}, {"a": 2, "b": 4}]
 
 
 def test_missing_is_measured_against_the_model_of_what_is_left() -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from tiny_run import learner_of, tiny
+from typer.testing import CliRunner
 
 from analysis.decomposition import decompose, joint_table
+from experiments.cli import app
 from experiments.loading.batches import batches
 from experiments.loading.data import PairedData, load_data
 from experiments.studies.information.__main__ import main
@@ -19,7 +22,7 @@ from experiments.studies.information.tables import tables
 from experiments.studies.runs import mean_and_range
 from experiments.studies.timing.tasks import TimingTask
 from experiments.training.learners import Learner
-from spikefuse.errors import ConfigError
+from spikefuse.errors import ConfigError, DataError
 from spikefuse.models import FusionSNN
 
 
@@ -152,7 +155,22 @@ def test_command_writes_stored_rows_between_the_marks(
 ) -> None:
     page, rows = tmp_path / "page.md", tmp_path / "rows.jsonl"
     page.write_text("".join(f"<!-- {name} -->\n<!-- /{name} -->\n" for name in tables([])))
-    rows.write_text("")
+    of_run = {"run": "r", "name": "demo", "fusion": "concat", "seeds": [0], "information": {}}
+    other = {"scene": "s1", "kind": "concat", "seed": 0}
+    rows.write_text("".join(json.dumps(row) + "\n" for row in (other, of_run)))
     main(["--json", str(rows), "--stored", "--document", str(page)])
     assert "No such row was found." in capsys.readouterr().out
     assert page.read_text().count("No such row was found.") == len(tables([]))
+
+
+@pytest.mark.parametrize("study", ["information", "resolution"])
+def test_a_file_without_a_row_of_the_study_is_refused(tmp_path: Path, study: str) -> None:
+    path = tmp_path / "rows.jsonl"
+    command = ["study", study, "--stored", "--json", str(path)]
+    for text in ("", '{"scene": "s1", "kind": "concat", "seed": 0}\n', '{"run": "r"}\n', "{bad"):
+        path.write_text(text)
+        ran = CliRunner().invoke(app, command)
+        assert isinstance(ran.exception, DataError), text
+        assert "must hold rows of" in str(ran.exception)
+    path.write_text("{bad\n")
+    assert "line 1 of" in str(CliRunner().invoke(app, command).exception)

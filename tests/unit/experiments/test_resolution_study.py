@@ -35,8 +35,13 @@ from experiments.studies.resolution.nets import (
 )
 from experiments.studies.resolution.report import tables
 from experiments.studies.resolution.study import ResolutionProtocol, complete, stored
-from experiments.studies.resolution.tasks import ApartParams, ApartScene, ResolutionTask
-from spikefuse.errors import DataError
+from experiments.studies.resolution.tasks import (
+    RESOLUTIONS_MS,
+    ApartParams,
+    ApartScene,
+    ResolutionTask,
+)
+from spikefuse.errors import ConfigError, DataError
 
 _ALL = slice(0, 20)
 
@@ -235,3 +240,22 @@ def test_no_rows_are_refused(tmp_path: Path) -> None:
         app, ["study", "resolution", "--stored", "--json", str(tmp_path / "x")]
     )
     assert isinstance(ran.exception, DataError)
+
+
+@pytest.mark.parametrize("asked_ms", [-4, 0, 5, 160, 200])
+def test_a_resolution_that_no_table_shows_is_refused_before_any_training(
+    tmp_path: Path, asked_ms: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "x.jsonl"
+    monkeypatch.setattr("experiments.studies.resolution.study.cell", lambda p, key: 1 / 0)
+    command = ["study", "resolution", "--json", str(path), "--resolutions", "4"]
+    ran = CliRunner().invoke(app, [*command, "--resolutions", str(asked_ms)])
+    assert isinstance(ran.exception, ConfigError)
+    for word in ("--resolutions", str(list(RESOLUTIONS_MS)), f"got {asked_ms}"):
+        assert word in str(ran.exception)
+
+
+def test_the_help_names_the_resolutions() -> None:
+    shown = CliRunner().invoke(app, ["study", "resolution", "--help"], env={"COLUMNS": "200"})
+    *first, last = map(str, RESOLUTIONS_MS)
+    assert f"{', '.join(first)} or {last} (ms)" in shown.output

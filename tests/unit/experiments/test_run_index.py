@@ -7,8 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from experiments.bench.run_index import make_runs, measure_index
+from experiments.cli import app
 from experiments.sweeps.index import INDEX, open_index, refresh
 from experiments.sweeps.query import COLUMNS, find_runs, parse_condition
 from spikefuse.errors import ConfigError
@@ -71,8 +73,9 @@ def test_conditions_choose_what_a_loop_over_the_files_chooses(root: Path) -> Non
 def test_a_text_is_neither_more_nor_less_than_a_number(root: Path) -> None:
     assert len(asked(root, "model.fusion=concat")) == 20
     assert len(asked(root, "model.fusion!=concat")) == 0
-    assert asked(root, "model.fusion>0") == asked(root, "model.fusion<0") == []
-    assert asked(root, "accuracy>a") == []
+    for text in ("model.fusion>0", "model.fusion<0", "accuracy>a"):
+        with pytest.raises(ConfigError, match="as in the runs"):
+            asked(root, text)
     assert len(asked(root, "seeds=[0]")) == 20
 
 
@@ -80,6 +83,33 @@ def test_a_list_is_found_however_it_is_spaced(root: Path) -> None:
     for text in ("[50.0,100.0,150.0,200.0,300.0]", "[50.0, 100.0,  150.0, 200.0, 300.0]"):
         assert len(asked(root, f"cost.windows_ms={text}")) == 20
     assert asked(root, "cost.windows_ms=[50.0]") == []
+
+
+def test_true_and_false_are_found_as_toml_or_python_writes_them(root: Path) -> None:
+    one = asked(root, "train.mask_padding=True")
+    assert one == asked(root, "train.mask_padding=true") == asked(root, "train.mask_padding!=False")
+    assert len(one) + len(asked(root, "train.mask_padding=False")) == 20
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("train.epochs=abc", "a number"),
+        ("accuracy!=abc", "a number"),
+        ("energy.horowitz_45nm_int8=abc", "a number"),
+        ("train.mask_padding=0", "true or false"),
+        ("cost.windows_ms=50", "a list"),
+        ("train.epochs=True", "a number"),
+    ],
+)
+def test_a_value_of_a_kind_that_no_run_has_is_refused(root: Path, text: str, kind: str) -> None:
+    with pytest.raises(ConfigError, match=rf"must be {kind}, as in the runs, got '\w+'"):
+        asked(root, text)
+
+
+def test_a_text_that_looks_like_a_number_is_compared_as_text(root: Path) -> None:
+    (root / "made" / "run-0003").rename(root / "2024")
+    assert {row["run"] for row in asked(root, "run=2024")} == {"2024"}
 
 
 def test_only_what_has_changed_is_read_again(root: Path) -> None:
@@ -117,6 +147,10 @@ def test_damaged_and_unfinished_runs_are_named(root: Path) -> None:
     assert "'params'" in state.damaged["made/run-0001"]
     assert "must be TOML" in state.damaged["made/run-0002"]
     assert state.unfinished == ("made/run-0003",)
+    assert (state.read, state.kept) == (1, 0)
+    command = CliRunner().invoke(app, ["runs", str(root)])
+    words = "4 row(s); 1 finished run(s), 0 of them read anew, 1 unfinished, 3 damaged"
+    assert words in command.output
     assert {r["run"] for r in rows} == {"made/run-0004"}
 
 

@@ -9,12 +9,14 @@ import pytest
 import torch
 
 from experiments.bench import buffer_speed
+from experiments.streaming.gates import spent_by
 from experiments.studies import always_on, clock_bound, clock_drift, wake_policy
 from sensors.scenes.onset import IN_SYNC, OnsetParams, OnsetScene
 from spikefuse.encoders import EncoderSpec, ModalitySpec
 from spikefuse.events import EVENT_DTYPE, EventStream, MultiStream
 from spikefuse.models import FusionSNN, ModelSpec
-from spikefuse.runtime.policies import ConfidenceExit, DutyCycle
+from spikefuse.runtime import StreamRunner
+from spikefuse.runtime.policies import ConfidenceExit, DutyCycle, EnergyGate
 
 SIZES = {"vision": (6, 5, 2), "audio": (20, 1, 1)}
 TRIAL_US = 100_000
@@ -89,16 +91,24 @@ def test_samples_as_one_stream_are_answered_trial_by_trial_and_gates_spend_less(
     model = FusionSNN(ModelSpec(parts, 3, 5.0, "concat", 12)).eval()
     streams = always_on.one_after_another([sample(k) for k in range(4)], TRIAL_US)
     rows = []
-    for gate in (None, DutyCycle(10.0, 20.0)):
+
+    def budget(_: ConfidenceExit, runner: StreamRunner) -> EnergyGate:
+        mw = 0.5 * rows[0]["dynamic_pj"] / TRIAL_US * 1e-3
+        return EnergyGate(mw, "audio", spent_by(runner, always_on.PROFILE))
+
+    for make in (lambda *_: None, lambda *_: DutyCycle(10.0, 20.0), budget):
         said: list = []
         policy = ConfidenceExit(TRIAL_US / 1e3, 1.0, 1.0, said.append)
-        session = always_on.answered(model, streams, policy, gate, ["a", "b", "c"])
+        session = always_on.answered(model, streams, policy, make, ["a", "b", "c"])
         assert [answer.trial for answer in said] == [0, 1, 2, 3]
         labels = np.array([answer.label for answer in said])
-        rows.append(always_on._row("a gate", session, said, labels, gate, TRIAL_US))
-    whole, half = rows
+        rows.append(always_on._row("a gate", session, said, labels, TRIAL_US))
+    whole, half, shed = rows
     assert whole["accuracy"] == 1.0
     assert whole["events"] == 600
     assert half["dynamic_pj"] < whole["dynamic_pj"]
     assert half["awake"] == {"vision": 0.5, "audio": 0.5}
+    assert shed["dynamic_pj"] < whole["dynamic_pj"]
+    assert shed["awake"]["vision"] == 1.0
+    assert 0 < shed["awake"]["audio"] < 0.9
     assert "50 %" in always_on.table(rows)

@@ -1,5 +1,7 @@
 """The stress suite: changed inputs, and measures of hand-made answers."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -264,6 +266,16 @@ def test_families_that_were_left_out_leave_no_rows(hand_made, tmp_path) -> None:
         "What inputs other than noisy ones cost",
     ]
     assert draw_stress(found, tmp_path) == []
+
+
+def test_weakened_pairs_are_noted_where_there_are_some(hand_made) -> None:
+    def notes(stressed: Stressed, *families: str) -> str:
+        return " ".join(describe(stressed, small_config(), families, 3, 0)["notes"])
+
+    assert "weakened" in notes(hand_made, "missing", "consistency")
+    assert "weakened" not in notes(hand_made, "missing", "intervention")
+    alone = {"snn_vision": hand_made.learners["snn_vision"]}
+    assert "weakened" not in notes(replace(hand_made, learners=alone), *FAMILIES)
 
 
 def test_wrong_names_are_refused_before_anything_runs(tmp_path) -> None:

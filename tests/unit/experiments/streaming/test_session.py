@@ -13,7 +13,8 @@ import pytest
 import torch
 from tiny_run import tiny
 
-from experiments.commands.stream import _exit, _policies, _trial_ms
+from experiments.commands.stream import _exit, _trial_ms
+from experiments.streaming.gates import gate_of, policy_of, spent_by
 from experiments.streaming.opening import open_source, speed_of
 from experiments.streaming.session import Session, percentiles, rates_hz, steady, warm_up
 from sensors.files import write_events
@@ -30,7 +31,7 @@ from spikefuse.runtime import StreamRunner
 from spikefuse.runtime.buffer import BufferParams, Chunk, JitterBuffer
 from spikefuse.runtime.clocks import ClockEstimator, ClockParams
 from spikefuse.runtime.outcomes import Outcomes
-from spikefuse.runtime.policies import ConfidenceExit, DutyCycle
+from spikefuse.runtime.policies import ConfidenceExit, DutyCycle, EnergyGate
 
 SIZES = {"vision": (6, 5, 2), "audio": (20, 1, 1)}
 CLASSES = ("a", "b", "c")
@@ -241,14 +242,46 @@ def test_trials_and_policies_follow_the_options():
     assert _trial_ms(0.0, 400.0, 900_000, 20.0) == 0.0
     with pytest.raises(ConfigError, match="--trial"):
         _trial_ms(410.0, 400.0, 900_000, 20.0)
-    policy, gate = _policies(400.0, 0.9, 1.0, None, None, list(SIZES))
-    assert policy is gate
-    with pytest.raises(ConfigError, match="--exit"):
-        _policies(0.0, 0.9, 1.0, None, None, list(SIZES))
-    with pytest.raises(ConfigError, match="together"):
-        _policies(400.0, 0.9, 1.0, 3, None, list(SIZES))
+
+
+def test_policies_and_gates_follow_the_options():
+    runner = StreamRunner(model_of(), count=True)
+
+    def gate(**given):
+        options = dict.fromkeys(("exit", "wake", "duty", "budget")) | given
+        named = {f"--{name}": value for name, value in options.items()}
+        return gate_of(named, policy, runner, "horowitz_45nm_int8")
+
+    policy = policy_of(400.0, 0.9, 0.9, 1.0)
+    assert gate() is None
+    assert gate(exit=0.9) is policy
+    assert isinstance(gate(budget="3.5"), EnergyGate)
+    with pytest.raises(ConfigError, match="--trial"):
+        policy_of(0.0, 0.9, 0.9, 1.0)
+    with pytest.raises(ConfigError, match="only one"):
+        gate(exit=0.9, wake=3)
     with pytest.raises(ConfigError, match="ON/PERIOD"):
-        _policies(400.0, None, 1.0, None, "5", list(SIZES))
+        gate(duty="5")
+    with pytest.raises(ConfigError, match="touch"):
+        gate(budget="3/touch")
+    for wrong in ("much", "0"):
+        with pytest.raises(ConfigError, match="--budget"):
+            gate(budget=wrong)
+
+
+def test_a_budget_is_spent_by_what_was_counted():
+    model = model_of()
+    runner = StreamRunner(model, count=True)
+    spent = spent_by(runner, "horowitz_45nm_int8")
+    assert spent() == 0.0
+    for name in model.modalities:
+        runner.push(name, np.zeros(0, EVENT_DTYPE), 200_000)
+    assert spent() == runner.energy("horowitz_45nm_int8").dynamic_pj > 0
+    blind = StreamRunner(model)
+    for name in model.modalities:
+        blind.push(name, np.zeros(0, EVENT_DTYPE), 200_000)
+    with pytest.raises(ConfigError, match="stepped"):
+        spent_by(blind, "horowitz_45nm_int8")()
 
 
 def test_each_seed_leaves_early_by_its_own_threshold_and_temperature():
