@@ -14,7 +14,7 @@ from analysis.noninferiority import Comparison, compare_all
 from analysis.pooled import pooled_samples
 from analysis.pooling import log_opinion_pool, matched_accuracy, recordings_of
 from analysis.records import RunRecord
-from analysis.stats import cluster_interval, paired_difference_interval
+from analysis.stats import accuracy_interval, paired_difference_interval
 from spikefuse._types import FloatArray, Int64Array
 from spikefuse.errors import DataError
 
@@ -183,7 +183,7 @@ def _model_row(
     return Row(
         name,
         float(right.mean()),
-        cluster_interval(right, [rows, columns], np.random.default_rng(0)),
+        accuracy_interval(right, [rows, columns]),
         tuple(entry["accuracy"] for entry in entries),
         float((right - pool_right).mean()),
         difference,
@@ -225,7 +225,7 @@ def _pool_row(
     return Row(
         POOL,
         float(right.mean()),
-        cluster_interval(right, [rows, columns], np.random.default_rng(0)),
+        accuracy_interval(right, [rows, columns]),
         tuple(float(_right(pool.test, pool.labels).mean()) for pool in pools),
         None,
         None,
@@ -269,7 +269,7 @@ def _bound_row(references: Sequence[RunRecord]) -> Row:
         rows += cell_rows
         columns += cell_columns
     everything = np.concatenate(right)
-    interval = cluster_interval(everything, [rows, columns], np.random.default_rng(0))
+    interval = accuracy_interval(everything, [rows, columns])
     by_cell = tuple(float(values.mean()) for values in right)
     return Row(BOUND, float(everything.mean()), interval, by_cell)
 

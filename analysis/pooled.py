@@ -11,7 +11,7 @@ from analysis.answers import clusters_of, modalities_of, right_by_sample
 from analysis.energy_verdict import SEEDS_FOR_A_VERDICT
 from analysis.naming import model_name
 from analysis.records import RunRecord
-from analysis.stats import cluster_interval
+from analysis.stats import accuracy_interval, cluster_interval
 from spikefuse._types import FloatArray
 from spikefuse.errors import DataError
 
@@ -120,7 +120,7 @@ def _describe(runs: Sequence[RunRecord], model: str, samples: Samples) -> dict[s
     dynamic = {p: [e["energy"][p]["dynamic_pj"] for e in entries] for p in profiles}
     return {
         "accuracy": float(np.mean(right)),
-        "interval": list(cluster_interval(right, clusters, np.random.default_rng(0))),
+        "interval": list(accuracy_interval(right, clusters)),
         "accuracy_by_seed": {str(s): float(np.mean(by_seed[s])) for s in sorted(by_seed)},
         "dynamic_pj": {
             p: None if None in values else float(np.mean(values)) for p, values in dynamic.items()

@@ -50,6 +50,27 @@ def cluster_interval(
     return interval_of(cluster_means(values, clusters, rng, n_draws), level)
 
 
+def accuracy_interval(
+    right: np.ndarray[Any, Any], clusters: Sequence[Sequence[str]]
+) -> tuple[float, float]:
+    """95 % interval of an accuracy: `cluster_interval`, also where every answer is right, or wrong.
+
+    Draws of such answers are all alike, so the bootstrap would claim certainty. The interval is
+    then Wilson's, over as many independent answers as the finest clustering has clusters.
+
+    Parameters
+    ----------
+    right : array [n]
+        1 for a right answer, 0 for a wrong one, or the mean over seeds.
+    clusters : sequences of n cluster names
+    """
+    low, high = cluster_interval(right, clusters, np.random.default_rng(0))
+    if low == high and low in (0.0, 1.0):
+        n = max(len(set(names)) for names in clusters)
+        return wilson_interval(round(low) * n, n)
+    return low, high
+
+
 def interval_of(draws: FloatArray, level: float = 0.95) -> tuple[float, float]:
     """Percentile interval of bootstrap draws."""
     low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])

@@ -10,7 +10,7 @@ import numpy as np
 
 import spikefuse
 from analysis.calibration import at_temperature, describe_calibration
-from analysis.stats import cluster_interval
+from analysis.stats import accuracy_interval
 from experiments.config import Config
 from experiments.evaluation.energy_comparison import compare_energy
 from experiments.evaluation.equal_accuracy import energies_at_equal_accuracy
@@ -225,8 +225,7 @@ def _pooled_at(evaluations: Sequence[Evaluation], precision: str) -> AtPrecision
 def _interval(evaluations: Sequence[Evaluation], data: PairedData) -> list[float]:
     """95 % interval of the accuracy over the groups of each modality, seeds averaged first."""
     correct = np.mean([e.labels == e.predictions for e in evaluations], axis=0)
-    low, high = cluster_interval(correct, list(groups(data).values()), np.random.default_rng(0))
-    return [low, high]
+    return list(accuracy_interval(correct, list(groups(data).values())))
 
 
 def groups(data: PairedData) -> dict[str, list[str]]:

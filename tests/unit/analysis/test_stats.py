@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from analysis.stats import (
+    accuracy_interval,
     cluster_interval,
     paired_difference_interval,
     wilson_interval,
@@ -116,6 +117,16 @@ def test_any_number_of_clusterings() -> None:
     assert (low, high) == (0.0, 1.0)
     with pytest.raises(ValueError, match="one common length"):
         cluster_interval(values, [rows[:5]], rng)
+
+
+def test_all_right_is_not_certain(rng) -> None:
+    recordings, speakers = [str(k) for k in range(1000)], [str(k % 4) for k in range(1000)]
+    for clusters in ([recordings], [recordings, speakers]):
+        assert accuracy_interval(np.ones(1000), clusters) == wilson_interval(1000, 1000)
+        assert accuracy_interval(np.zeros(1000), clusters) == wilson_interval(0, 1000)
+    some = (rng.random(1000) < 0.9).astype(float)
+    expected = cluster_interval(some, [recordings], np.random.default_rng(0))
+    assert accuracy_interval(some, [recordings]) == expected
 
 
 def test_modalities_of_one_event_are_one_clustering() -> None:
