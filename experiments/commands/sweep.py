@@ -61,6 +61,8 @@ def sweep(
             raise ConfigError(f"--on {on} must come with --search, got a grid")
         summary = _grid(over or [], config_path, overrides or [], out, rotate_seeds, workers)
     else:
+        if rotate_seeds:
+            raise ConfigError(f"--rotate-seeds {rotate_seeds} must come with a grid, got --search")
         where: Literal["local", "ray"] = "ray" if on == "ray" else "local"
         summary = _search(search, config_path, overrides or [], out, trials, workers, where)
     if json_path is not None:

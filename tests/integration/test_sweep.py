@@ -104,9 +104,13 @@ def test_a_killed_process_has_its_point_tried_again(tmp_path: Path) -> None:
     assert (tmp_path / "a" / "result.json").is_file()
 
 
-def test_a_grid_is_not_for_ray(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_options_of_a_search_and_of_a_grid_are_told_apart(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert spikefuse(*command(tmp_path / "sweep"), "--on", "ray") == 2
     assert "--search" in capsys.readouterr().err
+    assert spikefuse("sweep", "--search", tmp_path / "space.toml", "--rotate-seeds", 2) == 2
+    assert "--rotate-seeds" in capsys.readouterr().err
 
 
 def test_a_grid_is_every_combination() -> None:
