@@ -76,10 +76,12 @@ def print_runs(found: Sequence[Mapping[str, Any]], keys: Sequence[str], console:
 
 def print_state(state: Refreshed, n_rows: int, console: Console) -> None:
     """How many there are, and what could not be read, by name."""
-    n_runs = state.read + state.kept - len(state.damaged)
+    n_runs = state.read + state.kept
     words = f"{n_rows} row(s); {n_runs} finished run(s), {state.read} of them read anew"
     if state.unfinished:
         words += f", {len(state.unfinished)} unfinished"
+    if state.damaged:
+        words += f", {len(state.damaged)} damaged"
     console.print(words, highlight=False)
     for run, error in state.damaged.items():
         console.print(f"damaged: {run}: {error}", highlight=False, markup=False, soft_wrap=True)

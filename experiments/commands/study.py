@@ -45,7 +45,11 @@ def resolution(
         list[str] | None, typer.Option("--scenes", help="s1 or s2. Repeatable; both by default.")
     ] = None,
     resolutions: Annotated[
-        list[int] | None, typer.Option("--resolutions", help="In ms. Repeatable; all by default.")
+        list[int] | None,
+        typer.Option(
+            "--resolutions",
+            help="4, 8, 16, 32, 64 or 128 (ms), those of the tables. Repeatable; all by default.",
+        ),
     ] = None,
     seeds: Annotated[int, typer.Option("--seeds", min=1, help="Of every chosen net.")] = 3,
     steps: Annotated[int, typer.Option("--steps", min=20, help="Updates of a training.")] = 400,
@@ -59,6 +63,11 @@ def resolution(
     for scene in scenes or ():
         if scene not in SCENES:
             raise ConfigError(f"--scenes must be one of {list(SCENES)}, got {scene!r}")
+    for asked_ms in resolutions or ():
+        if asked_ms not in RESOLUTIONS_MS:
+            raise ConfigError(
+                f"--resolutions must be one of {list(RESOLUTIONS_MS)} (ms), got {asked_ms}"
+            )
     run_study(
         ResolutionProtocol(steps=steps),
         json_paths,

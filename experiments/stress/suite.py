@@ -159,6 +159,7 @@ def describe(
     """Conditions with what they cost, and measures, of what was tested."""
     means = means_of(tested, seed)
     several = any(len(found) > 1 for found in tested.learners.values())
+    measured = measures(tested, means, families, n_classes)
     return {
         "schema": SCHEMA,
         "name": config.name,
@@ -176,7 +177,7 @@ def describe(
             }
             for name, found in tested.learners.items()
         },
-        "notes": _notes(tested),
+        "notes": _notes(tested, any("consistency" in found for found in measured.values())),
         "conditions": {
             name: {
                 "touched": list(condition.touched),
@@ -188,7 +189,7 @@ def describe(
             }
             for name, condition in tested.conditions.items()
         },
-        "measures": measures(tested, means, families, n_classes),
+        "measures": measured,
     }
 
 
@@ -254,20 +255,22 @@ def _energy(
     return found
 
 
-def _notes(tested: Stressed) -> list[str]:
-    """What the figures do not say by themselves."""
+def _notes(tested: Stressed, incongruent: bool) -> list[str]:
+    """What the figures do not say by themselves; ``incongruent`` pairs where there are some."""
     lonely = [
         name
         for name, groups in tested.clusters.items()
         if len(set(groups)) == 1 and set(groups) != {""}
     ]
+    weakened = (
+        f"A weakened modality of an incongruent pair has lost {INCONGRUENT_DROP:.0%} of its events."
+    )
     return [
         "Counts, energy and accuracy are those of the float models, whatever a profile prices.",
         "Counts are those of the first seed.",
         "Latency is evidence time in the stimulus, compute not included; a dense model answers at "
         "its windows only.",
-        f"A weakened modality of an incongruent pair has lost {INCONGRUENT_DROP:.0%} of its "
-        "events.",
+        *([weakened] if incongruent else []),
         *(
             f"With one test group of {name} the intervals say nothing about other groups of it."
             for name in lonely

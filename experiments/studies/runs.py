@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from experiments.training.learners import Learner, build_learner
 from experiments.training.loop import train_model
 from spikefuse._types import FloatArray
 from spikefuse.cost import count
+from spikefuse.errors import DataError
 from spikefuse.opcounts import OpCounts
 
 Row = dict[str, Any]
@@ -49,15 +51,46 @@ def operations(learner: Learner, data: PairedData, split: str) -> OpCounts:
 
 
 def rows_of(path: Path) -> list[Row]:
-    """Rows of a JSON-lines file, none if it is not there; a line cut off by a kill is left out."""
+    """Rows of a JSON-lines file, none if it is not there.
+
+    A last line that a kill has cut off is left out.
+
+    Raises
+    ------
+    DataError
+        If another line is no JSON object.
+    """
     if not path.is_file():
         return []
     rows: list[Row] = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        try:
-            rows.append(json.loads(line))
-        except json.JSONDecodeError:
+    lines = path.read_bytes().split(b"\n")
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
             continue
+        try:
+            row = json.loads(line)
+        except ValueError:
+            row = None
+        if isinstance(row, dict):
+            rows.append(row)
+        elif number < len(lines) or not line.startswith(b"{"):
+            shown = line[:40].decode(errors="replace")
+            raise DataError(f"line {number} of {path} must be a JSON object, got {shown!r}")
+    return rows
+
+
+def fitting_rows(paths: Sequence[Path], fits: Callable[[Row], bool], whose: str) -> list[Row]:
+    """Rows of some files that fit; those of other studies are left out.
+
+    Raises
+    ------
+    DataError
+        If there is none, or a file is damaged.
+    """
+    rows = [row for path in paths for row in rows_of(path) if fits(row)]
+    if not rows:
+        places = ", ".join(map(str, paths))
+        raise DataError(f"--json must hold rows of {whose}, got none in {places}")
     return rows
 
 
@@ -80,8 +113,20 @@ def completed(path: Path, wanted: Iterable[Row], find: Callable[[Row], Row]) -> 
         if not match:
             match = [key | find(key)]
             path.parent.mkdir(parents=True, exist_ok=True)
-            whole = not path.is_file() or path.read_bytes()[-1:] in (b"", b"\n")
+            begin = _mended(path)
             with path.open("a", encoding="utf-8") as file:
-                file.write(("" if whole else "\n") + json.dumps(match[0]) + "\n")
+                file.write(begin + json.dumps(match[0]) + "\n")
         rows.append(match[0])
     return rows
+
+
+def _mended(path: Path) -> str:
+    """Remove what a kill has left of a last line; what must stand before the next one."""
+    content = path.read_bytes() if path.is_file() else b""
+    begin = content.rfind(b"\n") + 1
+    try:
+        json.loads(content[begin:] or b"0")
+    except ValueError:
+        os.truncate(path, begin)
+        return ""
+    return "\n" if content[begin:] else ""

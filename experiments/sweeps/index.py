@@ -47,7 +47,7 @@ class Refreshed:
     Parameters
     ----------
     read, removed, kept : int
-        Runs read anew, gone, and as they were.
+        Runs read anew, gone, and as they were; damaged ones are neither read nor kept.
     damaged : dict of run to str
         Why one could not be read.
     unfinished : tuple of str
@@ -105,8 +105,9 @@ def refresh(index: sqlite3.Connection, root: Path) -> Refreshed:
     damaged = dict(
         index.execute("SELECT run, error FROM runs WHERE error IS NOT NULL ORDER BY run")
     )
+    whole = finished.keys() - damaged.keys()
     return Refreshed(
-        len(changed), len(gone), len(finished) - len(changed), damaged, tuple(unfinished)
+        len(whole & changed), len(gone), len(whole - changed), damaged, tuple(unfinished)
     )
 
 

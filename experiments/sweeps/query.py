@@ -7,7 +7,8 @@ import json
 import re
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import Any
 
 from spikefuse.errors import ConfigError
@@ -16,12 +17,21 @@ COLUMNS = (
     "run", "name", "data", "model", "kind", "n_seeds", "n_test", "params", "accuracy",
     "val_accuracy", "evidence_ms", "latency_ms",
 )  # fmt: skip
+_TEXTS = frozenset({"run", "name", "data", "model", "kind"})
 _ENERGY = "energy."
 _OF_ENERGY = (
     "SELECT e.pj FROM energies e WHERE e.run_id = models.run_id AND e.model = models.model "
     "AND e.profile = ?"
 )
 _OF_SETTING = "SELECT s.value FROM settings s WHERE s.run_id = models.run_id AND s.key = ?"
+_KINDS_OF_SETTING = """
+SELECT DISTINCT CASE
+    WHEN typeof(value) <> 'text' THEN 'a number'
+    WHEN value IN ('true', 'false') THEN 'true or false'
+    WHEN value LIKE '[%' THEN 'a list'
+    ELSE 'text' END
+FROM settings WHERE key = ?
+"""
 _CONDITION = re.compile(r"\s*([\w.]+)\s*(<=|>=|!=|=|<|>|~)\s*(.+?)\s*")
 
 
@@ -36,6 +46,7 @@ class Condition:
     sign : str
         ``=``, ``!=``, ``<``, ``<=``, ``>``, ``>=``, or ``~``: contains the text.
     value : float or str
+        As it was written, until `find_runs` has seen of what kind the key's values are.
     """
 
     key: str
@@ -55,20 +66,44 @@ def parse_condition(text: str) -> Condition:
     if match is None:
         raise ConfigError(f"--where must be KEY=VALUE, or with != < <= > >= ~, got {text!r}")
     key, sign, value = match.groups()
-    return Condition(key, sign, value if sign == "~" else _value(value))
+    return Condition(key, sign, value)
 
 
-def _value(text: str) -> float | str:
-    """A number, or a text; a list as the index writes it (`experiments.sweeps.index`)."""
-    try:
-        return float(text)
-    except ValueError:
-        pass
-    try:
-        found = json.loads(text)
-    except ValueError:
-        return text
-    return json.dumps(found) if isinstance(found, list) else text
+def _typed(index: sqlite3.Connection, condition: Condition) -> Condition:
+    """The condition with its value of a kind that its key has in some run.
+
+    Raises
+    ------
+    ConfigError
+        If the value is of another kind, so that the condition could never hold.
+    """
+    key, sign, text = condition.key, condition.sign, str(condition.value)
+    if sign == "~":
+        return condition
+    if key in COLUMNS or key.startswith(_ENERGY):
+        kinds = ["text" if key in _TEXTS else "a number"]
+    else:
+        kinds = sorted(kind for (kind,) in index.execute(_KINDS_OF_SETTING, (key,)))
+    readings = _readings(text)
+    if sign not in ("=", "!=") and "a number" in readings:
+        del readings["text"]  # a text is neither less nor more than a number
+    for kind, value in readings.items():
+        if kind in kinds:
+            return replace(condition, value=value)
+    raise ConfigError(f"--where {key} must be {' or '.join(kinds)}, as in the runs, got {text!r}")
+
+
+def _readings(text: str) -> dict[str, float | str]:
+    """What a text may mean, as the index holds it (`experiments.sweeps.index`), by its kind."""
+    found: dict[str, float | str] = {}
+    with suppress(ValueError):
+        found["a number"] = float(text)
+    if text in ("true", "false", "True", "False"):
+        found["true or false"] = text.lower()
+    if text.startswith("["):
+        with suppress(ValueError):
+            found["a list"] = json.dumps(json.loads(text))
+    return found | {"text": text}
 
 
 def find_runs(
@@ -98,12 +133,13 @@ def find_runs(
     Raises
     ------
     ConfigError
-        If no run has a key; the nearest one is named.
+        If no run has a key (the nearest one is named) or a value of that kind.
     """
     falling = sort.startswith("-")
     by = sort.removeprefix("-")
     asked = [*dict.fromkeys([*(c.key for c in conditions), *([by] if by else [])])]
     _check_keys(index, asked)
+    conditions = [_typed(index, condition) for condition in conditions]
     further = [key for key in asked if key not in COLUMNS and not key.startswith(_ENERGY)]
     given: list[Any] = []
     chosen = [*(f"models.{c}" for c in COLUMNS), *(_expression(k, given) for k in further)]

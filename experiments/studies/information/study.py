@@ -11,7 +11,7 @@ from experiments.run import load_run_config
 from experiments.studies.information.runs import run_rows
 from experiments.studies.information.scenes import scene_keys, scene_row
 from experiments.studies.information.tables import tables
-from experiments.studies.runs import Row, completed, rows_of
+from experiments.studies.runs import Row, completed, fitting_rows
 from spikefuse.pages import write_tables
 
 
@@ -39,15 +39,28 @@ def run_study(
         Page whose tables are replaced.
     compute : bool
         False to take the rows as they are.
+
+    Raises
+    ------
+    DataError
+        If there is no row of this study, or the file is damaged.
     """
     if compute:
         torch.set_num_threads(1)
         completed(path, [run_key(run) for run in runs], run_rows)
         completed(path, scene_keys(tuple(tasks), seeds) if tasks else [], scene_row)
-    found = tables(rows_of(path))
+    found = tables(fitting_rows([path], is_of_study, "the information study"))
     print("\n\n".join(found.values()))
     if document is not None:
         write_tables(document, found)
+
+
+def is_of_study(row: Row) -> bool:
+    """Whether the tables can read a row: of a run, or of a net on a scene."""
+    keys = row.keys()
+    return "information" in keys and (
+        keys >= {"run", "name", "fusion", "seeds"} or keys >= {"scene", "net"}
+    )
 
 
 def run_key(run: Path) -> Row:

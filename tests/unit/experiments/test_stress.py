@@ -274,8 +274,10 @@ def test_weakened_pairs_are_noted_where_there_are_some(hand_made) -> None:
 
     assert "weakened" in notes(hand_made, "missing", "consistency")
     assert "weakened" not in notes(hand_made, "missing", "intervention")
-    alone = {"snn_vision": hand_made.learners["snn_vision"]}
-    assert "weakened" not in notes(replace(hand_made, learners=alone), *FAMILIES)
+    one = "snn_vision"
+    responses, learners = ({one: x[one]} for x in (hand_made.responses, hand_made.learners))
+    alone = replace(hand_made, responses=responses, learners=learners)
+    assert "weakened" not in notes(alone, *FAMILIES)
 
 
 def test_wrong_names_are_refused_before_anything_runs(tmp_path) -> None:
