@@ -104,6 +104,17 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
+def two_sided_p(draws: FloatArray) -> float:
+    """P-value of a mean of 0, by a bootstrap's draws: twice the smaller share on a side of 0.
+
+    Parameters
+    ----------
+    draws : float array [n]
+        Means, such as of `analysis.stats.cluster_means`.
+    """
+    return min(1.0, 2 * min(_share(draws <= 0), _share(draws >= 0)))
+
+
 def _share(hits: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) -> float:
     """A bootstrap p-value, never 0."""
     return float((1 + hits.sum()) / (1 + len(hits)))

@@ -10,6 +10,7 @@ import numpy as np
 
 from analysis.naming import format_pj
 from experiments.config import Config
+from experiments.studies.results.differences import Difference, differences
 from experiments.studies.results.pricing import (
     REUSES,
     Result,
@@ -52,8 +53,15 @@ class StudyTables:
             f"results {data} accuracy": self.accuracy(),
             f"results {data} energy": self.energies(),
             f"results {data} tuning": self.tuning(),
-            f"results {data} words": sentences(self.results, self.config, self.estimates),
+            f"results {data} words": sentences(
+                self.results, self.config, self.estimates, self.differences
+            ),
         }
+
+    @cached_property
+    def differences(self) -> dict[str, Difference]:
+        """The spiking fusion model against every other family."""
+        return differences(self.results)
 
     @cached_property
     def estimates(self) -> dict[tuple[str, str, Reuse], EnergyEstimate]:
@@ -78,6 +86,7 @@ class StudyTables:
                     f"{first['n_parameters']:,}",
                     f"{100 * value:.1f} [{100 * low:.1f}, {100 * high:.1f}]",
                     f"{100 * result.accuracy('correct_8')[0]:.1f}",
+                    *_difference(self.differences.get(name)),
                     _evidence(result),
                     _kib(first["state_bytes"]),
                     _kib(first["activation_bytes"]),
@@ -90,6 +99,8 @@ class StudyTables:
             "parameters",
             "accuracy, float [95 %]",
             "int8",
+            "`snn` less it, points [95 %]",
+            "p (Holm)",
             "evidence p50 / p95, ms",
             "state, KiB",
             "activations, KiB",
@@ -190,6 +201,14 @@ def _size(cell: Mapping[str, object]) -> str:
     right = str(cell["correct"])
     n = int(str(cell["n_parameters"]))
     return f"{100 * right.count('1') / len(right):.1f} ({n / 1e3:.0f} k)"
+
+
+def _difference(found: Difference | None) -> tuple[str, str]:
+    """Points with the interval of this comparison alone, and the corrected p-value."""
+    if found is None:
+        return "-", "-"
+    low, high = (100 * end for end in found.interval)
+    return f"{100 * found.gap:+.1f} [{low:+.1f}, {high:+.1f}]", f"{found.p_value:.3f}"
 
 
 def _evidence(result: Result) -> str:

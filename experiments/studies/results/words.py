@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-import numpy as np
+from collections.abc import Mapping, Sequence
 
 from analysis.naming import format_pj
-from analysis.stats import cluster_interval
 from experiments.config import Config
+from experiments.studies.results.differences import ALPHA, FEW, Difference, resampled
 from experiments.studies.results.families import REFERENCE
 from experiments.studies.results.pricing import (
     EVENT_CAMERA,
@@ -24,12 +22,17 @@ Estimates = Mapping[tuple[str, str, Reuse], EnergyEstimate]
 _ALTERNATIVES = ("genx320", "frame_camera_always_on")
 
 
-def sentences(results: Mapping[str, Result], config: Config, estimates: Estimates) -> str:
+def sentences(
+    results: Mapping[str, Result],
+    config: Config,
+    estimates: Estimates,
+    found: Mapping[str, Difference],
+) -> str:
     """Where the spiking model is ahead and where it is not, as a list."""
     if REFERENCE not in results:
         return "The spiking model is not among the stored cells yet."
     lines = [
-        _accuracy(results),
+        _accuracy(results[REFERENCE], found),
         *_energy(results, estimates),
         _noise(results, estimates, config),
         _sensors(config),
@@ -37,43 +40,46 @@ def sentences(results: Mapping[str, Result], config: Config, estimates: Estimate
     return "\n".join(f"- {line}" for line in lines)
 
 
-def difference(snn: Result, other: Result) -> tuple[float, float, float]:
-    """Accuracy of the SNN less another's on the same samples, and its clustered 95 % interval."""
-    seeds = {run["seed"] for run in snn.runs} & {run["seed"] for run in other.runs}
-    first, second = (_only(result, seeds) for result in (snn, other))
-    gap = first.right() - second.right()
-    low, high = cluster_interval(gap, first.names(), np.random.default_rng(0))
-    return float(gap.mean()), low, high
-
-
-def _only(result: Result, seeds: set[int]) -> Result:
-    """The same with some of its seeds."""
-    kept = [i for i, run in enumerate(result.runs) if run["seed"] in seeds]
-    runs, clusters = [result.runs[i] for i in kept], [result.clusters[i] for i in kept]
-    return Result(result.family, runs, result.sizes, result.tuned, clusters)
-
-
-def _accuracy(results: Mapping[str, Result]) -> str:
+def _accuracy(snn: Result, found: Mapping[str, Difference]) -> str:
     """Who is more accurate, less accurate, or not told apart."""
-    snn = results[REFERENCE]
-    groups: dict[str, list[str]] = {"ahead": [], "behind": [], "open": []}
-    for name, other in results.items():
-        if name == REFERENCE:
-            continue
-        gap, low, high = difference(snn, other)
-        kind = "behind" if high < 0 else "ahead" if low > 0 else "open"
-        groups[kind].append(f"`{name}` ({100 * gap:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}])")
+    behind = [name for name, d in found.items() if d.decided and d.gap < 0]
+    ahead = [name for name, d in found.items() if d.decided and d.gap > 0]
+    alone = [name for name, d in found.items() if not d.decided and d.decided_alone]
+    undecided = [name for name, d in found.items() if not d.decided and not d.decided_alone]
     n_seeds = len(snn.runs)
     verdict = "" if n_seeds >= 5 else f" ({n_seeds} seeds: no verdict, figures of these runs only)"
-    said = [f"Accuracy of the spiking fusion model less the other's, in points{verdict}."]
-    for kind, text in (
-        ("behind", "It **loses** to"),
-        ("ahead", "It is ahead of"),
-        ("open", "The intervals leave open"),
+    said = [
+        f"Accuracy of the spiking fusion model less the other's, in points{verdict}: "
+        f"{len(found)} comparisons, decided at {100 * ALPHA:g} % after Holm's correction over all "
+        "of them."
+    ]
+    for names, text in (
+        (behind, "It **loses** to"),
+        (ahead, "It is ahead of"),
+        (alone, "Not told apart, though the interval of that comparison alone leaves out 0:"),
+        (undecided, "Not told apart:"),
     ):
-        if groups[kind]:
-            said.append(f"{text} {', '.join(groups[kind])}.")
-    return " ".join(said)
+        if names:
+            said.append(f"{text} {_listed(names, found)}.")
+    return " ".join([*said, *_few(snn)])
+
+
+def _listed(names: Sequence[str], found: Mapping[str, Difference]) -> str:
+    """Families with their differences."""
+    return ", ".join(f"`{name}` ({100 * found[name].gap:+.1f})" for name in names)
+
+
+def _few(snn: Result) -> list[str]:
+    """A warning where draws resample few of a kind."""
+    n_drawn = resampled(snn)
+    few = [f"{n} {kind}" for kind, n in n_drawn.items() if n < FEW]
+    if not few:
+        return []
+    return [
+        f"The draws resample {', '.join(f'{n} {kind}' for kind, n in n_drawn.items())}. "
+        f"**{' and '.join(few)} are few**: intervals and p-values are as coarse as that, and tend "
+        "to be too narrow and too small."
+    ]
 
 
 def _energy(results: Mapping[str, Result], estimates: Estimates) -> list[str]:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from analysis.noninferiority import compare_all, holm
+from analysis.noninferiority import compare_all, holm, two_sided_p
 
 
 def test_holm_by_hand() -> None:
@@ -12,6 +12,12 @@ def test_holm_by_hand() -> None:
     assert holm([0.4, 0.5]) == pytest.approx([0.8, 0.8])
     assert holm([0.9, 0.8]) == [1.0, 1.0]
     assert holm([]) == []
+
+
+def test_two_sided_p_by_hand() -> None:
+    draws = np.array([0.3, 0.2, 0.1, 0.4, 0.2, 0.3, 0.1, 0.2, -0.1])
+    assert two_sided_p(draws) == two_sided_p(-draws) == pytest.approx(2 * (1 + 1) / (1 + 9))
+    assert two_sided_p(np.zeros(9)) == 1.0
 
 
 def samples(shift: float, spread: float, n: int = 400) -> np.ndarray:

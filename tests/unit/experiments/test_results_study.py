@@ -10,13 +10,20 @@ import torch
 
 from experiments.config import AugmentConfig, load_config
 from experiments.loading.data import load_data
+from experiments.studies.results import words
 from experiments.studies.results.cells import Budget, Cells, as_plain, config_of_seed, from_plain
 from experiments.studies.results.data import Rows, Sensed, varied
+from experiments.studies.results.differences import FEW, Difference, differences
 from experiments.studies.results.families import PARTS, TRIALS, build, families
-from experiments.studies.results.pricing import default_profiles, gathered, priced, ratio_to_snn
+from experiments.studies.results.pricing import (
+    Result,
+    default_profiles,
+    gathered,
+    priced,
+    ratio_to_snn,
+)
 from experiments.studies.results.tables import StudyTables
 from experiments.studies.results.training import batches, fit
-from experiments.studies.results.words import difference
 from experiments.training.learners import build_learner
 from spikefuse.baselines import event_frames
 from spikefuse.opcounts import OpCounts, PathCounts
@@ -172,7 +179,65 @@ def test_ratios_price_the_same_counts_as_energies(cells: Cells) -> None:
 
 def test_a_model_differs_from_itself_by_nothing(cells: Cells) -> None:
     snn = gathered(replace(cells, stored=True), [0])["snn"]
-    assert difference(snn, snn) == (0.0, 0.0, 0.0)
+    (found,) = differences({"snn": snn, "twin": snn}, 99).values()
+    assert found == Difference(0.0, (0.0, 0.0), 1.0)
+    assert differences({"twin": snn}) == {}
+
+
+def _answers(name: str, wrong: range, n_speakers: int = 2) -> Result:
+    """A family that is wrong on some of 40 pictures, whoever speaks and whatever the seed."""
+    shown = [i // n_speakers for i in range(40 * n_speakers)]
+    correct = "".join("0" if picture in wrong else "1" for picture in shown)
+    clusters = ([str(i) for i in shown], [str(i % n_speakers) for i in range(len(shown))])
+    runs = [{"seed": seed, "correct": correct} for seed in range(5)]
+    return Result(families()[name], runs, {}, {}, [clusters] * 5)
+
+
+def _compared(n_wrong: int, n_rivals: int) -> dict[str, Result]:
+    """A spiking model, wrong on one picture; a rival on so many others; the rest as the first."""
+    snn, rival, *rest = list(families())[: n_rivals + 1]
+    assert snn == "snn"
+    same = {name: _answers(name, range(1)) for name in (snn, *rest)}
+    return {snn: same.pop(snn), rival: _answers(rival, range(1, 1 + n_wrong)), **same}
+
+
+def _said(n_wrong: int, n_rivals: int) -> str:
+    results = _compared(n_wrong, n_rivals)
+    return words._accuracy(results["snn"], differences(results, 1999))
+
+
+def test_a_difference_that_its_own_interval_shows_is_not_decided_among_many() -> None:
+    alone, many, large = (
+        differences(_compared(*case), 1999)["snn_vision"] for case in ((8, 1), (8, 17), (25, 17))
+    )
+    assert alone.gap == many.gap == pytest.approx(7 / 40)
+    assert alone.interval == many.interval
+    assert alone.decided
+    assert many.decided_alone
+    assert not many.decided
+    assert many.p_value == pytest.approx(17 * alone.p_value)
+    assert large.decided
+
+
+def test_who_is_ahead_is_said_after_holm_with_the_number_of_comparisons() -> None:
+    assert "It is ahead of `snn_vision` (+17.5)" in _said(8, 1)
+    said = _said(8, 17)
+    assert "17 comparisons" in said
+    assert "ahead of" not in said
+    assert "alone leaves out 0: `snn_vision` (+17.5). Not told apart: `snn_audio`" in said
+    assert "It is ahead of `snn_vision` (+60.0)" in _said(25, 17)
+
+
+def test_a_loss_is_said_as_one() -> None:
+    results = _compared(25, 1)
+    snn = replace(results["snn_vision"], family=families()["snn"])
+    turned = {"snn": snn, "snn_vision": results["snn"]}
+    assert "It **loses** to `snn_vision` (-60.0)" in words._accuracy(snn, differences(turned, 1999))
+
+
+def test_few_speakers_and_seeds_are_warned_of() -> None:
+    assert "**2 speakers and 5 seeds are few**" in _said(8, 1)
+    assert "**5 seeds are few**" in words._accuracy(_answers("snn", range(1), FEW), {})
 
 
 def test_a_seed_of_real_recordings_has_a_fold_and_a_speaker_of_its_own() -> None:
