@@ -58,6 +58,11 @@ class Point:
     latency_ms: float | None
     n_late: int
 
+    @property
+    def holds(self) -> bool:
+        """Whether it reaches on test samples what validation chose it for."""
+        return self.d_prime >= WANTED_D_PRIME
+
 
 Curves = dict[tuple[str, str], list[Point]]  # by scene and family
 
@@ -75,6 +80,11 @@ def curves(rows: Sequence[Row], aim: Aim = "energy") -> Curves:
                     points.append(_point(resolution, pick, runs, family))
             found[scene, family] = points
     return found
+
+
+def held(found: Curves) -> Curves:
+    """The points whose nets reach d' = 1 on test samples too; validation alone chose the others."""
+    return {key: [p for p in points if p.holds] for key, points in found.items()}
 
 
 def asked(rows: Sequence[Row]) -> set[tuple[str, str, int]]:
@@ -125,7 +135,7 @@ def slope(points: Sequence[Point], profile: str, place: int = 0) -> float:
 def ratios(found: Curves, scene: str, family: str, profile: str) -> dict[int, tuple[float, str]]:
     """Energy over that of the cheapest opponent, and which that is, by resolution.
 
-    Infinite where no net of the family reaches d' = 1 and an opponent does.
+    Infinite where the family has no point and an opponent does.
     """
     ours = {p.resolution_ms: p.energy_pj[profile][0] for p in found[scene, family]}
     rivals: dict[int, list[tuple[float, str]]] = {}
@@ -154,7 +164,7 @@ def drawn(found: Curves) -> list[Curve]:
                 for profile in PROFILES
             },
             [float("nan") if p.latency_ms is None else p.latency_ms for p in points],
-            [p.d_prime >= WANTED_D_PRIME for p in points],
+            [p.holds for p in points],
         )
         for (scene, family), points in found.items()
     ]

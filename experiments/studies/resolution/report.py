@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from experiments.studies.resolution.choice import FAMILIES, PROFILES, WANTED_D_PRIME, Row
+from experiments.studies.resolution.choice import FAMILIES, PROFILES, Row
 from experiments.studies.resolution.curves import (
     SPIKING,
     TITLES,
@@ -12,6 +12,7 @@ from experiments.studies.resolution.curves import (
     Point,
     asked,
     curves,
+    held,
     ratios,
     slope,
 )
@@ -57,7 +58,7 @@ def _energy(p: Point, profile: str) -> str:
     ideal, low, none, high = (f"{x / 1e3:.3g}" for x in p.energy_pj[profile])
     nominal = ideal if ideal == none else f"{ideal} / {none}"
     spread = "" if (low, high) == (ideal, none) else f" [{low}, {high}]"
-    mark = " †" if p.d_prime < WANTED_D_PRIME else ""
+    mark = "" if p.holds else " †"
     return nominal + spread + mark
 
 
@@ -95,14 +96,29 @@ def _delay(p: Point) -> str:
 
 
 def slope_table(found: Curves) -> str:
-    """By scene, family, profile and reuse."""
+    """By scene, family, profile and reuse, of the points that hold on test samples.
+
+    Below it what the others would change.
+    """
     lines = []
-    for (scene, family), points in found.items():
+    for (scene, family), points in held(found).items():
         cells = [f"{slope(points, profile, place):.2f}" for profile in PROFILES for place in (0, 2)]
         reached = ", ".join(str(p.resolution_ms) for p in points)
         lines.append([scene, FAMILIES[family].title, reached, *cells])
     heads = [f"{TITLES[p]}, {reuse}" for p in PROFILES for reuse in ("ideal", "none")]
-    return markdown_table(["scene", "", "over (ms)", *heads], lines)
+    return markdown_table(["scene", "", "over (ms)", *heads], lines) + _with_daggers(found)
+
+
+def _with_daggers(found: Curves) -> str:
+    """Slopes at ideal reuse with the points left out, of families that have any."""
+    parts = []
+    for (scene, family), points in found.items():
+        missed = [f"{p.resolution_ms} ms" for p in points if not p.holds]
+        if missed:
+            slopes = ", ".join(f"{slope(points, profile):.2f}" for profile in PROFILES)
+            title = FAMILIES[family].title
+            parts.append(f"{scene} {title}, with {' and '.join(missed)}: {slopes}")
+    return f"\n\nWith the daggers, ideal reuse: {'; '.join(parts)}." if parts else ""
 
 
 def ratio_table(found: Curves, ran: Asked) -> str:
@@ -115,7 +131,7 @@ def ratio_table(found: Curves, ran: Asked) -> str:
         (scene, FAMILIES[family].title, p.resolution_ms)
         for (scene, family), points in found.items()
         for p in points
-        if p.d_prime < WANTED_D_PRIME
+        if not p.holds
     }
     for profile in PROFILES:
         for scene in SCENES:

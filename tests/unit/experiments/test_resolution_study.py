@@ -24,7 +24,7 @@ from experiments.studies.resolution.choice import (
     latency_of,
 )
 from experiments.studies.resolution.counts import at_events_of, counts_of, delta_counts_of
-from experiments.studies.resolution.curves import curves, drawn, ratios, slope
+from experiments.studies.resolution.curves import curves, drawn, held, ratios, slope
 from experiments.studies.resolution.nets import (
     KERNEL,
     Candidate,
@@ -206,6 +206,40 @@ def test_a_net_that_misses_on_test_samples_is_marked_in_tables_and_figure(tmp_pa
     draw_headline([snn], tmp_path)
     lines = (tmp_path / "headline.csv").read_text().splitlines()
     assert [line.split(",")[-1] for line in lines[:3]] == ["reached", "False", "True"]
+
+
+def test_nets_that_miss_on_test_samples_enter_no_slope_and_no_loss() -> None:
+    rows = [_row("concat", 4, 4096 / r, 1.5, r) for r in (4, 16, 64, 128)]
+    rows += [_row("cnn", 4, 10.0, 1.5, r) for r in (4, 16, 64, 128)]
+    rows[0] |= {"energy_pj": _row("concat", 4, 1e6, 1.5)["energy_pj"]}
+    before = tables(rows)
+    assert "| s1 | SNN, updated every step | 4, 16, 64, 128 |" in before["resolution slopes"]
+    assert "by a factor of 3.2 to 1e+05" in before["resolution verdict"]
+    assert "Left out" not in before["resolution verdict"]
+    rows[0]["test"] = rows[0]["test"] | {"d_prime": 0.8}
+    after = tables(rows)
+    slopes = after["resolution slopes"]
+    assert "| s1 | SNN, updated every step | 16, 64, 128 | -1.00 |" in slopes
+    assert "With the daggers" in slopes
+    said = after["resolution verdict"]
+    assert "8-bit logic, s1, SNN, updated every step: everywhere, by a factor of 3.2 to 26." in said
+    assert "opponent's does not: s1 at 4 ms (SNN, steps of 1 ms; SNN, updated every step;" in said
+
+
+def test_an_opponent_that_misses_on_test_samples_is_no_rival() -> None:
+    rows = [_row("concat", 4, 100.0, 1.5, r) for r in (4, 16)]
+    rows += [_row(kind, 4, pj, 1.5, r) for r in (4, 16) for kind, pj in (("cnn", 10), ("gru", 50))]
+    rows[2]["test"] = rows[2]["test"] | {"d_prime": 0.8}
+    found = ratios(held(curves(rows)), "s1", "snn", PROFILES[0])
+    assert found == {4: (2.0, "GRU"), 16: (10.0, "frame CNN")}
+
+
+def test_an_answer_that_comes_later_is_a_loss_even_if_it_is_wrong_at_the_end() -> None:
+    rows = [_row("concat", 8, 1.0, 1.5), _row("cnn", 4, 10.0, 1.5), _row("gru", 2, 10.0, 1.5)]
+    for row in (rows[0], rows[2]):
+        row["test"] = row["test"] | {"d_prime": 0.8}
+    said = tables(rows)["resolution verdict"]
+    assert "later at 16 ms: 8 ms (d' below 1 at the end) against 4 ms (frame CNN)" in said
 
 
 def test_a_small_study_is_resumed_and_written(tmp_path: Path) -> None:
