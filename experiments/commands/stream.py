@@ -155,6 +155,8 @@ def stream(
         runner = StreamRunner(
             net, chosen, every_ms=every_ms, count=engine == "stepped", policy=policy
         )
+        if budget is not None and engine != "stepped":
+            raise ConfigError(f"--budget must have the stepped engine, which counts, got {engine}")
         gates = {"--exit": theta, "--wake": wake, "--duty": duty, "--budget": budget}
         gate = gate_of(gates, policy, runner, config.cost.profiles[0])
         session = Session(

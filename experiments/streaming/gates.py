@@ -94,9 +94,9 @@ def spent_by(runner: StreamRunner, profile: str) -> Callable[[], float]:
         try:
             found = runner.energy(profile).dynamic_pj
         except ValueError as error:
-            raise ConfigError(f"--budget must have the stepped engine: {error}") from error
+            raise ConfigError(f"a budget must have a stepped runner: {error}") from error
         if found is None:
-            raise ConfigError(f"--budget must have a price, got none on {profile}")
+            raise ConfigError(f"a budget must have a price, got none on {profile}")
         return found
 
     return spent_pj

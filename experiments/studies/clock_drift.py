@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -39,7 +40,7 @@ def s1_samples(kind: str, seed: int, seconds: int) -> list[SceneSample]:
     return samples
 
 
-def s1_stream(kind: str, seed: int, seconds: int = SECONDS) -> Trains:
+def s1_stream(kind: str, samples: Sequence[SceneSample]) -> Trains:
     """Samples of S1 one after another: times in microseconds and addresses of each modality.
 
     Parameters
@@ -47,12 +48,12 @@ def s1_stream(kind: str, seed: int, seconds: int = SECONDS) -> Trains:
     kind : str
         One of `STREAMS`: bare trains or events of retina and cochlea; only samples whose bounce
         and click are in sync, or as the scene draws them, half of them apart by 4 to 128 ms.
-    seed : int
-    seconds : int
+    samples : sequence of SceneSample
+        From `s1_samples`.
     """
     scene = OnsetScene()
     parts: dict[str, list[tuple[Int64Array, Int64Array]]] = {"vision": [], "audio": []}
-    for number, sample in enumerate(s1_samples(kind, seed, seconds)):
+    for number, sample in enumerate(samples):
         start_us = number * scene.duration_ms * 1000
         seen = scene.render(sample) if kind.startswith("sensors") else sample.stream
         for name, found in parts.items():
@@ -67,7 +68,8 @@ def s1_stream(kind: str, seed: int, seconds: int = SECONDS) -> Trains:
 
 def one_stream(kind: str, seed: int, seconds: int = SECONDS) -> dict[str, Any]:
     """Plant an offset and a drift, feed the estimator second by second, and compare."""
-    trains = s1_stream(kind, seed, seconds)
+    samples = s1_samples(kind, seed, seconds)
+    trains = s1_stream(kind, samples)
     rng = np.random.default_rng([seed, 1])
     offset_ms, drift_ppm = rng.uniform(-OFFSET_MS, OFFSET_MS), rng.uniform(-DRIFT_PPM, DRIFT_PPM)
 
@@ -87,9 +89,8 @@ def one_stream(kind: str, seed: int, seconds: int = SECONDS) -> dict[str, Any]:
     found = estimator.estimate()
     row: dict[str, Any] = {"kind": kind, "seed": seed, "seconds": seconds, "locked": False}
     if kind.startswith("bare"):
-        ideal_drift, ideal_end = ideal_errors(
-            OnsetScene().params, s1_samples(kind, seed, seconds), kind.endswith("in sync"), seconds
-        )
+        in_sync = kind.endswith("in sync")
+        ideal_drift, ideal_end = ideal_errors(OnsetScene().params, samples, in_sync, seconds)
         row |= {"ideal_drift_error_ppm": ideal_drift, "ideal_end_error_ms": ideal_end}
     if found is None:
         return row
@@ -122,8 +123,6 @@ def table(rows: list[dict[str, Any]]) -> str:
         delay = float(np.mean(lag)) if kind.startswith("sensors") else 0.0
         n = len(found)
         late = np.abs(end - delay) > WITHIN_MS
-        ideal = np.array([row["ideal_drift_error_ppm"] for row in found if kind.startswith("bare")])
-        ideal_end = np.array([row["ideal_end_error_ms"] for row in found if len(ideal)])
         cells.append(
             [
                 kind,
@@ -134,15 +133,7 @@ def table(rows: list[dict[str, Any]]) -> str:
                 f"{np.std(drift):.1f} ({np.median(error):.1f})",
                 f"{int(late.sum())} of {n}",
                 f"{int((np.abs(drift) > WITHIN_PPM).sum())} of {n}",
-                *(
-                    [
-                        f"{np.std(ideal):.1f}",
-                        f"{int((np.abs(ideal_end) > WITHIN_MS).sum())} of {n}",
-                        f"{int((np.abs(ideal) > WITHIN_PPM).sum())} of {n}",
-                    ]
-                    if len(ideal)
-                    else ["-"] * 3
-                ),
+                *_ideal_cells(found),
             ]
         )
     header = [
@@ -159,6 +150,20 @@ def table(rows: list[dict[str, Any]]) -> str:
         f"its drift off by more than {WITHIN_PPM:g} ppm",
     ]
     return markdown_table(header, cells)
+
+
+def _ideal_cells(rows: list[dict[str, Any]]) -> list[str]:
+    """What the ideal observer's errors are, of bare streams."""
+    if "ideal_drift_error_ppm" not in rows[0]:
+        return ["-"] * 3
+    drift = np.array([row["ideal_drift_error_ppm"] for row in rows])
+    end = np.array([row["ideal_end_error_ms"] for row in rows])
+    n = len(rows)
+    return [
+        f"{np.std(drift):.1f}",
+        f"{int((np.abs(end) > WITHIN_MS).sum())} of {n}",
+        f"{int((np.abs(drift) > WITHIN_PPM).sum())} of {n}",
+    ]
 
 
 def main(

@@ -54,7 +54,7 @@ def test_a_planted_clock_is_found_on_a_stream_of_bounces_and_clicks() -> None:
     assert row["locked"]
     assert abs(row["lag_error_ms"]) < 1.0
     assert "1 of 1" in clock_drift.table([row])
-    trains = clock_drift.s1_stream("bare, as drawn", 0, 3)
+    trains = clock_drift.s1_stream("bare, as drawn", clock_drift.s1_samples("bare, as drawn", 0, 3))
     assert all((np.diff(times) >= 0).all() for times, _ in trains.values())
 
 
