@@ -41,8 +41,8 @@ def soak(
     -------
     dict
         Events pushed, counted by the runner and seen by the network's inputs (event engine);
-        decisions due and given; resident memory after the first twentieth and at its highest later,
-        in MiB; seconds of processor time and events per second of it.
+        decisions due and given; the process's own memory after the first twentieth and at its
+        highest later, in MiB; seconds of processor time and events per second of it.
     """
     if not hours > 0:
         raise ValueError(f"hours must be positive, got {hours}")
@@ -61,17 +61,17 @@ def soak(
             n_decisions += len(runner.push("vision", moved))
             n_pushed += len(moved)
         if (k + 1) % (n_rounds // 20) == 0:
-            resident = resident_mib()
-            settled = settled or resident
-            highest = max(highest, resident)
+            held = own_mib()
+            settled = settled or held
+            highest = max(highest, held)
             on_progress(
                 f"{(k + 1) * pool_us / 3.6e9:.3f} h of stream, {n_pushed} events, "
-                f"{resident:.1f} MiB, {time.perf_counter() - began:.0f} s"
+                f"{held:.1f} MiB, {time.perf_counter() - began:.0f} s"
             )
     n_decisions += len(runner.finish(n_rounds * pool_us))
     spent = time.process_time() - started
-    held: Any = runner.engine
-    seen = int(held.n_inputs_seen()) if engine == "event" else None
+    at: Any = runner.engine
+    seen = int(at.n_inputs_seen()) if engine == "event" else None
     return {
         "hours": n_rounds * pool_us / 3.6e9,
         "engine": engine,
@@ -99,7 +99,7 @@ def soak_table(found: Mapping[str, Any]) -> str:
         else f"{found['events_at_inputs']:,}",
         "events left waiting": f"{found['events_waiting']:,}",
         "decisions due, given": f"{found['decisions_due']:,}, {found['decisions']:,}",
-        "resident memory after 5 %, highest later": f"{found['settled_mib']:.1f} MiB, "
+        "own memory after 5 %, highest later": f"{found['settled_mib']:.1f} MiB, "
         f"{found['highest_mib']:.1f} MiB",
         "processor time": f"{found['cpu_s']:.0f} s, "
         f"{found['million_events_per_cpu_s']:.3g} million events/s",
@@ -108,9 +108,14 @@ def soak_table(found: Mapping[str, Any]) -> str:
     return "\n".join(["| what | found |", "|---|---|", *lines])
 
 
-def resident_mib(status: Path = Path("/proc/self/statm")) -> float:
-    """Resident memory of this process; nan where the system does not say."""
+def own_mib(status: Path = Path("/proc/self/status")) -> float:
+    """Memory that only this process holds, in MiB: anonymous pages, resident or swapped out.
+
+    The pages of libraries do not count: the system drops and reloads them as it likes. nan where
+    it does not say.
+    """
     try:
-        return int(status.read_text().split()[1]) * 4096 / 2**20
-    except (OSError, ValueError, IndexError):
+        lines = dict(line.split(":", 1) for line in status.read_text().splitlines())
+        return sum(int(lines[name].split()[0]) for name in ("RssAnon", "VmSwap")) / 1024
+    except (OSError, ValueError, KeyError, IndexError):
         return float("nan")

@@ -14,10 +14,12 @@ from torch import nn
 
 from experiments.config import Config
 from experiments.loading.data import PairedData, load_data
+from experiments.training import loop
 from experiments.training.checkpoints import CheckpointFolder
 from experiments.training.distributed import ALONE, Group, Processes, check_separable, share_of
 from experiments.training.loop import train_model
 from experiments.training.masks import WholeBatchMasks
+from experiments.training.objective import Objective
 from spikefuse.encoders.dropout import SpikeDropout
 from spikefuse.errors import ConfigError
 from spikefuse.synapses import SpikeBatchNorm
@@ -80,7 +82,6 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> PairedData:
 def trained(
     config: Config, data: PairedData, folder: Path, name: str, group: Group = ALONE
 ) -> tuple[nn.Module, list[dict]]:
-    # Building draws from torch's one generator; only one thread may at a time.
     with LOCK:
         learner = learner_of(config, data, name)
     records: list[dict] = []
@@ -89,6 +90,16 @@ def trained(
 
 
 LOCK = threading.Lock()
+"""Building seeds torch's one generator and draws from it: only one thread may at a time."""
+
+
+@pytest.fixture(autouse=True)
+def one_builds_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    def guarded(*args: object) -> Objective:
+        with LOCK:
+            return Objective(*args)
+
+    monkeypatch.setattr(loop, "Objective", guarded)
 
 
 def test_parts_cover_the_batch_once_and_an_empty_one_weighs_nothing() -> None:

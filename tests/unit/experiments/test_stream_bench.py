@@ -1,6 +1,9 @@
 """Rows of the stream compute what they should; a long one loses nothing and grows nowhere."""
 
+import json
 import math
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -41,9 +44,16 @@ def test_a_short_stream_is_counted_to_its_last_event() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(("engine", "hours"), [("event", 0.02), ("stepped", 0.001)])
 def test_a_long_stream_stays_in_its_memory(engine: str, hours: float) -> None:
-    found = soak(hours, engine=engine)
+    # In a process of its own: what earlier tests left behind here comes and goes as it likes.
+    code = (
+        "import json; from experiments.bench.stream_soak import soak; "
+        f"print(json.dumps(soak({hours}, engine={engine!r})))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
     if engine == "event":
         assert_nothing_lost(found)
     if math.isnan(found["settled_mib"]):
-        pytest.skip("this system does not tell resident memory")
-    assert found["highest_mib"] <= found["settled_mib"] + 8
+        pytest.skip("this system does not tell a process's own memory")
+    assert 8 < found["settled_mib"] <= found["highest_mib"] <= found["settled_mib"] + 8
