@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -86,11 +86,26 @@ def stream(
     udp: Annotated[
         str | None, typer.Option("--udp", help="Decisions as JSON datagrams to [HOST:]PORT.")
     ] = None,
+    snapshot: Annotated[
+        Path | None,
+        typer.Option(
+            "--snapshot",
+            help="Keep all that is needed to go on in this file; go on from it where it is there.",
+        ),
+    ] = None,
+    snapshot_every: Annotated[
+        float | None,
+        typer.Option("--snapshot-every", help="Seconds of the host between snapshots; 10."),
+    ] = None,
     json_path: Annotated[
         Path | None, typer.Option("--json", help="Also write the figures here.")
     ] = None,
 ) -> None:
-    """Run a trained model on streams as they come; writes stream.json and the report."""
+    """Run a trained model on streams as they come; writes stream.json and the report.
+
+    With --snapshot, a stream that was killed goes on when the same command is given again;
+    Ctrl-C, SIGTERM and --for end it there, to go on later.
+    """
     from experiments.run import load_run_config
 
     config = load_run_config(run)
@@ -102,6 +117,7 @@ def stream(
     from experiments.streaming.result import FILE, describe_stream
     from experiments.streaming.session import Session, steady, warm_up
     from experiments.streaming.show import LiveTable, print_stream
+    from experiments.streaming.snapshots import Continued, Keeper, mark_of, stopped_gently
     from sensors.live.files import StreamSource
     from sensors.live.source import Epoch, Pace, in_turn
     from spikefuse.runtime import StreamRunner
@@ -109,6 +125,8 @@ def stream(
     from spikefuse.runtime.clocks import ClockEstimator
     from spikefuse.runtime.outcomes import Outcomes
 
+    if snapshot_every is not None and snapshot is None:
+        raise ConfigError("--snapshot-every must have --snapshot FILE, got none")
     pace = Pace(speed_of(speed))
     if for_s is not None and not for_s > 0:
         raise ConfigError(f"--for must be positive, got {for_s:g}")
@@ -168,17 +186,49 @@ def stream(
             ClockEstimator() if align else None,
             temperature,
         )
+        sources = [Continued(source) for source in opened]
+        keeper = None
+        if snapshot is not None:
+            kept: dict[str, Any] = {
+                "sources": {name: mark_of(where) for name, where in words.items()}
+            }
+            kept |= {"ear": ear, "fps": fps}
+            kept |= {"profile": config.cost.profiles[0]} if budget is not None else {}
+            every_s = 10.0 if snapshot_every is None else snapshot_every
+            keeper = Keeper(snapshot, every_s, session, sources, kept, lines)
+            if keeper.resume(epoch, pace):
+                console.print(keeper.told(), highlight=False, soft_wrap=True)
     started = time.monotonic()
-    with steady(), LiveTable(console, config) as table:
+    until_s = math.inf if for_s is None else for_s
+    with (
+        steady(),
+        stopped_gently() if keeper else nullcontext(),
+        LiveTable(console, config) as table,
+    ):
+
+        def update(session: Session) -> None:
+            table.update(session)
+            if keeper is not None:
+                keeper.update()
+
         try:
-            session.run(in_turn(opened, pace, math.inf if for_s is None else for_s), table.update)
+            if not runner.finished:
+                session.run(in_turn(sources, pace, until_s), update)
         except KeyboardInterrupt:
             console.print("interrupted: what was heard so far is written", highlight=False)
-        session.finish(_padded_us(config.data.duration_ms, ends, live))
+        if not runner.finished and (keeper is None or keeper.ended):
+            session.finish(_padded_us(config.data.duration_ms, ends, live))
+        if keeper is not None:
+            keeper.save_if_possible()
+            if not runner.finished:
+                console.print(f"the same command goes on from {snapshot}", highlight=False)
     for sink in sinks:
         sink.close()
-    found = describe_stream(session, config, time.monotonic() - started)
+    host_s = time.monotonic() - started if keeper is None else keeper.host_s
+    found = describe_stream(session, config, host_s)
     found |= {"model": model, "engine": engine, "sources": words, "speed": speed}
+    if keeper is not None:
+        found["pauses"] = keeper.describe()
     print_stream(found, console)
     write_json(run / FILE, found)
     from analysis.report import write_report

@@ -11,7 +11,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
+from experiments.training.interrupts import Interrupts
 from sensors.live.sinks import Sink
 from spikefuse._types import FloatArray
 from spikefuse.cost.exits import confidence
@@ -22,8 +25,10 @@ from spikefuse.runtime.buffer import Chunk, JitterBuffer
 from spikefuse.runtime.clocks import ClockEstimate, ClockEstimator
 from spikefuse.runtime.policies import Gate
 from spikefuse.runtime.runner import EngineName
+from spikefuse.runtime.snapshot import Part, State
 
 _KEPT = 100_000  # latencies of which percentiles are taken, the newest
+_LATENCIES = ("host_ms", "behind_ms")  # of a `Tally`, kept as tensors
 _CORRECT_EVERY_US = 1_000_000  # of the stream, so that a recording is corrected alike on any host
 _NEAR_US = 5_000_000  # further from the foremost clock than this is a leap, no drift
 OnUpdate = Callable[["Session"], None]
@@ -35,12 +40,15 @@ class Tally:
 
     Parameters
     ----------
+    n_chunks : dict of int
+        Of each modality, gone through: where a recording has come to.
     host_ms : deque of float
         Of each decision: from the arrival of the chunk that completed it until it was there.
     behind_ms : deque of float
         How far the foremost clock was past the decision's time: buffer, step and other sensors.
     """
 
+    n_chunks: dict[str, int] = field(default_factory=dict)
     n_events: dict[str, int] = field(default_factory=dict)
     n_admitted: dict[str, int] = field(default_factory=dict)
     n_decisions: int = 0
@@ -91,10 +99,14 @@ class Session:
         self._cut_us = round(runner.model.spec.dt_ms * 1e3)
 
     def run(self, chunks: Iterable[Chunk], on_update: OnUpdate | None = None) -> None:
-        """Take every chunk; `finish` is the caller's."""
+        """Take every chunk; `finish` is the caller's.
+
+        Ctrl-C waits until the chunk under way is through, so that a snapshot then is whole.
+        """
         for chunk in chunks:
             self._arrived_s = time.monotonic()
-            self._take(chunk)
+            with Interrupts():
+                self._take(chunk)
             if on_update is not None:
                 on_update(self)
 
@@ -124,6 +136,61 @@ class Session:
             "absent": sorted(self.buffer.absent),
         }
 
+    @property
+    def reached_us(self) -> int:
+        """The foremost sensor's clock."""
+        return max(self.buffer.clock_us(name) for name in self.buffer.sizes)
+
+    def reopen(self, modalities: Iterable[str]) -> None:
+        """Live sources are heard again after a pause: what is known of their clocks is void."""
+        live = set(modalities)
+        for name in live:
+            self.buffer.reopen(name)
+        if self.clocks is not None and live & set(self.runner.model.modalities[:2]):
+            self.clocks, self.estimate = ClockEstimator(self.clocks.params), None
+
+    def parts(self) -> dict[str, Part]:
+        """What a snapshot of the whole stream holds, by name."""
+        found = self.runner.parts() | {"session": self, "buffer": self.buffer}
+        gate: object = self.gate
+        if gate is not self.runner.policy and isinstance(gate, Part):
+            found["gate"] = gate
+        if self.clocks is not None:
+            found["clocks"] = self.clocks
+        return found
+
+    def settings(self) -> dict[str, Any]:
+        """As of `Part`."""
+        return {"classes": self.classes, "temperature": self.temperature}
+
+    def state(self) -> State:
+        """As of `Part`: the tally, the last decision and what is thought of the clocks."""
+        tally = vars(self.tally)
+        held = {name: torch.tensor(tally[name], dtype=torch.float64) for name in _LATENCIES}
+        plain = {name: value for name, value in tally.items() if name not in _LATENCIES}
+        last = None
+        if self.last is not None:
+            last = {name: value for name, value in vars(self.last).items() if name != "evidence"}
+            held["evidence"] = torch.from_numpy(self.last.evidence.copy())
+        return held, {
+            "tally": plain,
+            "last": last,
+            "estimate": None if self.estimate is None else vars(self.estimate),
+            "estimated_us": self._estimated_us,
+        }
+
+    def load_state(self, tensors: Mapping[str, Tensor], plain: Mapping[str, Any]) -> None:
+        """As of `Part`."""
+        self.tally = Tally(**plain["tally"])
+        for name in _LATENCIES:
+            setattr(self.tally, name, deque(tensors[name].tolist(), maxlen=_KEPT))
+        last, estimate = plain["last"], plain["estimate"]
+        self.last = None
+        if last is not None:
+            self.last = Decision(**last, evidence=tensors["evidence"].numpy())
+        self.estimate = None if estimate is None else ClockEstimate(**estimate)
+        self._estimated_us = int(plain["estimated_us"])
+
     def _take(self, chunk: Chunk) -> None:
         name, events = chunk.modality, chunk.events
         self.tally.n_events[name] = self.tally.n_events.get(name, 0) + len(events)
@@ -137,6 +204,7 @@ class Session:
         if not len(chunk.events) or chunk.now_us > int(chunk.events["t"].max()):
             self.buffer.advance(name, now_us)
         self._hand_on(self.buffer.pop())
+        self.tally.n_chunks[name] = self.tally.n_chunks.get(name, 0) + 1
 
     def _on_one_clock(self, name: str, events: Any, now_us: int) -> tuple[Any, int]:
         """The second sensor's events on the first one's clock, as far as it is known."""
@@ -147,7 +215,7 @@ class Session:
             return events, now_us
         times = events["t"].astype(np.int64)
         self._watch("reference" if name == first else "other", name, events, now_us)
-        here_us = max(self.buffer.clock_us(each) for each in self.buffer.sizes)
+        here_us = self.reached_us
         if here_us - self._estimated_us >= _CORRECT_EVERY_US:
             self._estimated_us = here_us
             self.estimate = self.clocks.estimate()
@@ -160,7 +228,7 @@ class Session:
     def _watch(self, sensor: str, name: str, events: Any, now_us: int) -> None:
         """Show the estimator what is sound: it must not follow a clock that leaps."""
         width, height, _ = self.buffer.sizes[name]
-        here = max(self.buffer.clock_us(each) for each in self.buffer.sizes)
+        here = self.reached_us
         times, x, y = events["t"], events["x"], events["y"]
         sound = (np.abs(times - here) < _NEAR_US) & (x >= 0) & (x < width) & (y >= 0) & (y < height)
         kept = events[sound]
@@ -195,7 +263,7 @@ class Session:
         self._tell(self.runner.push(name, stream, until_us))
 
     def _tell(self, decisions: Sequence[Decision]) -> None:
-        foremost = max(self.buffer.clock_us(name) for name in self.buffer.sizes)
+        foremost = self.reached_us
         for decision in decisions:
             self.tally.n_decisions += 1
             self.tally.host_ms.append((time.monotonic() - self._arrived_s) * 1e3)
@@ -247,5 +315,5 @@ def percentiles(values: Iterable[float]) -> dict[str, float] | None:
 def rates_hz(session: Session) -> Mapping[str, float]:
     """Events a second of stream time, that of a sensor which is silent, too."""
     names = session.buffer.sizes
-    stream_s = max(max(session.buffer.clock_us(name) for name in names) * 1e-6, 1e-6)
+    stream_s = max(session.reached_us * 1e-6, 1e-6)
     return {name: session.tally.n_events.get(name, 0) / stream_s for name in names}

@@ -66,8 +66,7 @@ class LiveTable:
 
 def current(session: Session, config: Config) -> dict[str, str]:
     """The figures of this moment, as text."""
-    clock_us = max(session.buffer.clock_us(name) for name in session.buffer.sizes)
-    found = {"stream": f"{clock_us * 1e-6:.2f} s"}
+    found = {"stream": f"{session.reached_us * 1e-6:.2f} s"}
     for name, rate in rates_hz(session).items():
         silent = " (absent)" if name in session.buffer.absent else ""
         found[name] = f"{rate / 1e3:.2f} k events/s{silent}"

@@ -39,13 +39,20 @@ class Source(Protocol):
 
 
 class Epoch:
-    """The zero of live sources' time: when the first of them is heard."""
+    """The zero of live sources' time: when the first of them is heard.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    start_us : int
+        The stream's time at that moment, of one that goes on.
+    """
+
+    def __init__(self, start_us: int = 0) -> None:
+        self.start_us = start_us
         self._zero_s: float | None = None
 
     def now_us(self, ago_s: float = 0.0) -> int:
-        """Microseconds since zero; the first call makes it.
+        """The stream's time in microseconds; the first call makes its zero.
 
         Parameters
         ----------
@@ -55,7 +62,7 @@ class Epoch:
         then = time.monotonic() - ago_s
         if self._zero_s is None:
             self._zero_s = then
-        return max(round((then - self._zero_s) * 1e6), 0)
+        return self.start_us + max(round((then - self._zero_s) * 1e6), 0)
 
 
 class Pace:
@@ -65,6 +72,8 @@ class Pace:
     ----------
     speed : float
         Stream seconds a second; ``math.inf`` waits for nothing.
+    start_us : int
+        The stream's time at the first call, of one that goes on.
 
     Raises
     ------
@@ -72,10 +81,10 @@ class Pace:
         If the speed is not positive.
     """
 
-    def __init__(self, speed: float = 1.0) -> None:
+    def __init__(self, speed: float = 1.0, start_us: int = 0) -> None:
         if not speed > 0:
             raise ValueError(f"speed must be positive, got {speed}")
-        self.speed = speed
+        self.speed, self.start_us = speed, start_us
         self._began_s: float | None = None
 
     def wait_for(self, time_us: int) -> None:
@@ -85,7 +94,7 @@ class Pace:
         now = time.monotonic()
         if self._began_s is None:
             self._began_s = now
-        left = self._began_s + time_us * 1e-6 / self.speed - now
+        left = self._began_s + (time_us - self.start_us) * 1e-6 / self.speed - now
         if left > 0:
             time.sleep(left)
 
@@ -198,7 +207,8 @@ def in_turn(
                         ahead[i] = found
                         clock[i] = found.now_us
             if ahead:
-                first = min(ahead, key=lambda i: clock[i])
+                # Of equal clocks the first source: a stream that goes on takes the same turns.
+                first = min(ahead, key=lambda i: (clock[i], i))
                 pace.wait_for(clock[first])
                 yield ahead.pop(first)
             for i in [i for i in waiting if sources[i].live and i not in heard]:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from spikefuse._types import BoolArray, FloatArray, Int64Array
 from spikefuse.runtime.lag_line import find_line, refine_line
+from spikefuse.runtime.snapshot import State
 
 
 @dataclass(frozen=True)
@@ -142,6 +146,17 @@ class _Rate:
             self.counts[-step:] = 0
         self.first = first
 
+    def plain(self) -> dict[str, Any]:
+        """Plain values of a snapshot."""
+        names = ("first", "now_us", "onsets_only")
+        return {name: getattr(self, name) for name in names}
+
+    def restore(self, counts: Tensor, plain: Mapping[str, Any]) -> None:
+        """Put back what a snapshot holds."""
+        self.counts[:] = _of_length(counts, len(self.counts), "counts")
+        self.first, self.now_us = int(plain["first"]), int(plain["now_us"])
+        self.onsets_only = bool(plain["onsets_only"])
+
 
 class Onsets:
     """Events that are an address's first after some silence.
@@ -153,23 +168,23 @@ class Onsets:
 
     def __init__(self, silence_us: int) -> None:
         self._silence_us = silence_us
-        self._last = np.full(0, -silence_us, np.int64)
+        self.last_us = np.full(0, -silence_us, np.int64)  # of each address
 
     def first(self, times_us: Int64Array, addresses: Int64Array) -> BoolArray:
         """Which events count, bool [n]; times in order."""
         if not len(times_us):
             return np.zeros(0, np.bool_)
-        missing = int(addresses.max()) + 1 - len(self._last)
+        missing = int(addresses.max()) + 1 - len(self.last_us)
         if missing > 0:
-            self._last = np.append(self._last, np.full(missing, -self._silence_us))
+            self.last_us = np.append(self.last_us, np.full(missing, -self._silence_us))
         order = np.argsort(addresses, kind="stable")
         times, at = times_us[order], addresses[order]
         begins = np.concatenate(([True], at[1:] != at[:-1]))
         before = np.concatenate(([0], times[:-1]))
-        before[begins] = self._last[at[begins]]
+        before[begins] = self.last_us[at[begins]]
         counts = np.empty(len(times), np.bool_)
         counts[order] = times - before >= self._silence_us
-        self._last[at] = times  # of one address the last one stays
+        self.last_us[at] = times  # of one address the last one stays
         return counts
 
 
@@ -282,6 +297,36 @@ class ClockEstimator:
             bool(start.z >= self.params.min_z),
         )
 
+    def settings(self) -> dict[str, Any]:
+        """As of `Part`."""
+        return asdict(self.params)
+
+    def state(self) -> State:
+        """As of `Part`: rates, onsets and the correlations that are remembered."""
+        n = self.n_windows
+        held: dict[str, np.ndarray[Any, Any]] = {
+            "correlations": self._correlations[:n],
+            "middles_ms": self._middles_ms[:n],
+        }
+        for name, rate in self._rates.items():
+            held[f"counts.{name}"] = rate.counts
+            held[f"onsets.{name}"] = self._onsets[name].last_us
+        return {name: torch.from_numpy(x.copy()) for name, x in held.items()}, {
+            "rates": {name: rate.plain() for name, rate in self._rates.items()},
+            "n_done": self._n_done,
+            "skipped": self.skipped,
+        }
+
+    def load_state(self, tensors: Mapping[str, Tensor], plain: Mapping[str, Any]) -> None:
+        """As of `Part`."""
+        self._n_done, self.skipped = int(plain["n_done"]), int(plain["skipped"])
+        n = self.n_windows
+        self._correlations[:n] = _of_length(tensors["correlations"], n, "correlations")
+        self._middles_ms[:n] = _of_length(tensors["middles_ms"], n, "middles_ms")
+        for name, rate in self._rates.items():
+            rate.restore(tensors[f"counts.{name}"], plain["rates"][name])
+            self._onsets[name].last_us = tensors[f"onsets.{name}"].numpy().astype(np.int64)
+
     def _compare(self) -> None:
         """Correlate every window that both sensors have passed."""
         reference, other = self._rates["reference"], self._rates["other"]
@@ -317,3 +362,10 @@ class ClockEstimator:
         self.skipped += n
         self._n_done += n - 1
         self._move(reference.first + n * self._window)
+
+
+def _of_length(content: Tensor, n: int, name: str) -> np.ndarray[Any, Any]:
+    """A snapshot's array, of the length that it must have."""
+    if len(content) != n:
+        raise ValueError(f"{name} must be {n} long, got {len(content)}")
+    return content.numpy()

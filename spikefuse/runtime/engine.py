@@ -41,6 +41,6 @@ class Engine(Protocol):
         """What a snapshot must hold: tensors, and plain values."""
         ...
 
-    def restore(self, tensors: Mapping[str, Tensor], plain: Mapping[str, Any]) -> None:
+    def load_state(self, tensors: Mapping[str, Tensor], plain: Mapping[str, Any]) -> None:
         """Go on from there."""
         ...

@@ -124,7 +124,7 @@ class EventEngine:
             "n_steps": self._n_steps
         }
 
-    def restore(self, tensors: Mapping[str, Tensor], plain: Mapping[str, Any]) -> None:
+    def load_state(self, tensors: Mapping[str, Tensor], plain: Mapping[str, Any]) -> None:
         """As of `Engine`."""
         self._n_steps = int(plain["n_steps"])
         for f in fields(StreamState):

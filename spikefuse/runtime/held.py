@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from spikefuse._types import BoolArray, Int64Array, StructuredArray
 from spikefuse.events import EVENT_DTYPE
+
+_CLOCK = {"newest_us": int, "offset_us": int, "former_us": int, "silent": bool, "flooded": bool}
 
 
 class Held:
@@ -61,6 +64,17 @@ class Held:
         if self.start == self.end:
             self.start = self.end = 0
         return taken
+
+    def clock(self) -> dict[str, Any]:
+        """Plain values of a snapshot."""
+        return {name: getattr(self, name) for name in _CLOCK}
+
+    def restore(self, events: StructuredArray, clock: Mapping[str, Any]) -> None:
+        """Put back what a snapshot holds."""
+        self.start, self.end = 0, len(events)
+        self.store[: self.end] = events
+        for name, kind in _CLOCK.items():
+            setattr(self, name, kind(clock[name]))
 
 
 def in_order(times: np.ndarray[Any, Any], from_us: int) -> bool:

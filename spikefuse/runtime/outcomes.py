@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import Counter
+from collections.abc import Mapping
 
 _LOG = logging.getLogger("spikefuse.runtime")
 
@@ -54,3 +55,10 @@ class Outcomes:
             for (modality, kind), n in sorted(self._counts.items()):
                 found.setdefault(modality, {})[kind] = n
         return found
+
+    def load(self, counts: Mapping[str, Mapping[str, int]]) -> None:
+        """Count on from what `by_modality` gave."""
+        found = {(name, kind): n for name, kinds in counts.items() for kind, n in kinds.items()}
+        with self._lock:
+            self._counts = Counter(found)
+            self._next = {key: 10 ** len(str(n)) for key, n in found.items()}

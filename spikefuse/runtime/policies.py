@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
 
 import numpy as np
+from torch import Tensor
 
 from spikefuse._types import BoolArray, Int64Array, StructuredArray
 from spikefuse.cost.exits import confidence
+from spikefuse.runtime.admitted import Admitted
 from spikefuse.runtime.decisions import Decision
+from spikefuse.runtime.snapshot import State
 
 _KEPT = 1000  # answers that are remembered
 
@@ -51,27 +54,7 @@ class Answer:
     early: bool
 
 
-class _Admitted:
-    """Time let through, of the time that went by, for each modality."""
-
-    def __init__(self) -> None:
-        self._seen: dict[str, int] = {}
-        self._open: dict[str, float] = {}
-
-    def since(self, modality: str) -> int:
-        """Where the modality's time has come to."""
-        return self._seen.get(modality, 0)
-
-    def add(self, modality: str, open_us: float, now_us: int) -> None:
-        self._open[modality] = self._open.get(modality, 0.0) + open_us
-        self._seen[modality] = max(now_us, self.since(modality))
-
-    def share(self, modality: str) -> float:
-        seen = self._seen.get(modality, 0)
-        return self._open[modality] / seen if seen else 1.0
-
-
-class ConfidenceExit:
+class ConfidenceExit(Admitted):
     r"""Trials of one length, each left when the answer is sure enough; a policy and a gate.
 
     A trial's answer is its first decision with :math:`\max_c \text{softmax}(z / T)_c \ge \theta`
@@ -106,13 +89,13 @@ class ConfidenceExit:
                 "trial_ms and temperature must be positive and theta in [0, 1], got "
                 f"{trial_ms}, {temperature} and {theta}"
             )
+        super().__init__()
         self._trial_us = round(trial_ms * 1e3)
         self.theta, self.temperature, self._on_answer = theta, temperature, on_answer
         self.answers: deque[Answer] = deque(maxlen=_KEPT)
         self.n_answers = self.n_early = 0
         self._asleep_from = -1  # within the trial that ends at `_until`
         self._until = 0
-        self._admitted = _Admitted()
 
     def restart(self, decision: Decision) -> bool:
         """Whether the trial is over."""
@@ -131,18 +114,40 @@ class ConfidenceExit:
 
     def admit(self, modality: str, events: StructuredArray, now_us: int) -> StructuredArray:
         """Nothing between a trial's answer and its end."""
-        since = self._admitted.since(modality)
+        since = self._since(modality)
         low = max(since, self._asleep_from) if self._asleep_from >= 0 else now_us
         high = min(now_us, self._until)
-        self._admitted.add(modality, now_us - since - max(high - low, 0), now_us)
+        self._let_through(modality, now_us - since - max(high - low, 0), now_us)
         if high <= low:
             return events
         times = events["t"]
         return events[(times < low) | (times >= high)]
 
-    def awake_share(self, modality: str) -> float:
-        """See `Gate`."""
-        return self._admitted.share(modality)
+    def settings(self) -> dict[str, Any]:
+        """As of `Part`."""
+        return {
+            "trial_us": self._trial_us,
+            "theta": self.theta,
+            "temperature": self.temperature,
+        }
+
+    def state(self) -> State:
+        """As of `Part`; the answers that are remembered are in it."""
+        tensors, plain = super().state()
+        return tensors, plain | {
+            "answers": [asdict(answer) for answer in self.answers],
+            "n_answers": self.n_answers,
+            "n_early": self.n_early,
+            "asleep_from_us": self._asleep_from,
+            "until_us": self._until,
+        }
+
+    def load_state(self, tensors: Mapping[str, Tensor], plain: Mapping[str, Any]) -> None:
+        """As of `Part`."""
+        super().load_state(tensors, plain)
+        self.answers = deque((Answer(**values) for values in plain["answers"]), maxlen=_KEPT)
+        self.n_answers, self.n_early = int(plain["n_answers"]), int(plain["n_early"])
+        self._asleep_from, self._until = int(plain["asleep_from_us"]), int(plain["until_us"])
 
     def _say(self, answer: Answer) -> None:
         self.answers.append(answer)
@@ -152,7 +157,7 @@ class ConfidenceExit:
             self._on_answer(answer)
 
 
-class DutyCycle:
+class DutyCycle(Admitted):
     """On for the first part of every period, off for the rest; all modalities together.
 
     Parameters
@@ -168,25 +173,25 @@ class DutyCycle:
     def __init__(self, on_ms: float, period_ms: float) -> None:
         if not 0 < on_ms <= period_ms:
             raise ValueError(f"on_ms must lie in (0, period_ms={period_ms}], got {on_ms}")
+        super().__init__()
         self._on_us, self._period_us = round(on_ms * 1e3), round(period_ms * 1e3)
-        self._admitted = _Admitted()
 
     def admit(self, modality: str, events: StructuredArray, now_us: int) -> StructuredArray:
         """Events of the on times."""
-        since = self._admitted.since(modality)
-        self._admitted.add(modality, self._on_before(now_us) - self._on_before(since), now_us)
+        since = self._since(modality)
+        self._let_through(modality, self._on_before(now_us) - self._on_before(since), now_us)
         return events[events["t"] % self._period_us < self._on_us]
 
-    def awake_share(self, modality: str) -> float:
-        """See `Gate`."""
-        return self._admitted.share(modality)
+    def settings(self) -> dict[str, Any]:
+        """As of `Part`."""
+        return {"on_us": self._on_us, "period_us": self._period_us}
 
     def _on_before(self, time_us: int) -> int:
         whole, rest = divmod(time_us, self._period_us)
         return whole * self._on_us + min(rest, self._on_us)
 
 
-class EnergyGate:
+class EnergyGate(Admitted):
     """Shed one modality while the energy spent is above a budget that grows with time.
 
     Parameters
@@ -207,23 +212,23 @@ class EnergyGate:
     def __init__(self, budget_mw: float, sheds: str, spent_pj: Callable[[], float]) -> None:
         if not budget_mw > 0:
             raise ValueError(f"budget_mw must be positive, got {budget_mw}")
+        super().__init__()
         self._pj_per_us = budget_mw * 1e3  # 1 mW = 1 nJ/us
         self._sheds, self._spent_pj = sheds, spent_pj
-        self._admitted = _Admitted()
 
     def admit(self, modality: str, events: StructuredArray, now_us: int) -> StructuredArray:
         """Everything, but of the modality that is shed while too much is spent."""
-        since = self._admitted.since(modality)
+        since = self._since(modality)
         shut = modality == self._sheds and self._spent_pj() > self._pj_per_us * max(since, 1)
-        self._admitted.add(modality, 0 if shut else now_us - since, now_us)
+        self._let_through(modality, 0 if shut else now_us - since, now_us)
         return events[:0] if shut else events
 
-    def awake_share(self, modality: str) -> float:
-        """See `Gate`."""
-        return self._admitted.share(modality)
+    def settings(self) -> dict[str, Any]:
+        """As of `Part`; what was spent is the runner's."""
+        return {"pj_per_us": self._pj_per_us, "sheds": self._sheds}
 
 
-class WakeUp:
+class WakeUp(Admitted):
     """One modality sleeps until the other has something to show.
 
     The leader's events are counted in windows; when one that is over holds at least ``n_wake``, the
@@ -265,17 +270,17 @@ class WakeUp:
                 "n_wake must be >= 0, window_ms and hold_ms positive, got "
                 f"{n_wake}, {window_ms} and {hold_ms}"
             )
+        super().__init__()
         self.leader, self.sleeper, self.n_wake = leader, sleeper, n_wake
         self._columns = columns
         self._window_us, self._hold_us = round(window_ms * 1e3), round(hold_ms * 1e3)
         self._first = 0  # window that `_counts` begins with
         self._counts = np.zeros(1, np.int64)
         self._awake: deque[tuple[int, int]] = deque()  # spans, in order, apart
-        self._admitted = _Admitted()
 
     def admit(self, modality: str, events: StructuredArray, now_us: int) -> StructuredArray:
         """The leader's events, and the sleeper's while it is awake."""
-        since = self._admitted.since(modality)
+        since = self._since(modality)
         if modality == self.leader:
             seen = events
             if self._columns is not None:
@@ -283,7 +288,7 @@ class WakeUp:
                 seen = events[(events["x"] >= first) & (events["x"] <= last)]
             self._watch(seen["t"].astype(np.int64), now_us)
         if modality != self.sleeper or self.n_wake == 0:
-            self._admitted.add(modality, now_us - since, now_us)
+            self._let_through(modality, now_us - since, now_us)
             return events
         while self._awake and self._awake[0][1] <= since:
             self._awake.popleft()
@@ -293,12 +298,35 @@ class WakeUp:
         for start, end in self._awake:
             open_ |= (times >= start) & (times < end)
             open_us += max(0, min(end, now_us) - max(start, since))
-        self._admitted.add(modality, open_us, now_us)
+        self._let_through(modality, open_us, now_us)
         return events[open_]
 
-    def awake_share(self, modality: str) -> float:
-        """See `Gate`."""
-        return self._admitted.share(modality)
+    def settings(self) -> dict[str, Any]:
+        """As of `Part`."""
+        return {
+            "leader": self.leader,
+            "sleeper": self.sleeper,
+            "n_wake": self.n_wake,
+            "columns": self._columns,
+            "window_us": self._window_us,
+            "hold_us": self._hold_us,
+        }
+
+    def state(self) -> State:
+        """As of `Part`: the open window's count, and the spans awake."""
+        tensors, plain = super().state()
+        return tensors, plain | {
+            "first": self._first,
+            "count": int(self._counts[0]),
+            "awake_us": [list(span) for span in self._awake],
+        }
+
+    def load_state(self, tensors: Mapping[str, Tensor], plain: Mapping[str, Any]) -> None:
+        """As of `Part`."""
+        super().load_state(tensors, plain)
+        self._first = int(plain["first"])
+        self._counts = np.array([plain["count"]], np.int64)
+        self._awake = deque((int(start), int(end)) for start, end in plain["awake_us"])
 
     def _watch(self, times: Int64Array, now_us: int) -> None:
         """Count, and close the windows that are over."""

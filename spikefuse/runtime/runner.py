@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, Self
 
-import numpy as np
-import torch
+from torch import Tensor
 
 from spikefuse._types import StructuredArray
 from spikefuse.cost.energy import EnergyEstimate, energy
 from spikefuse.cost.profile import HardwareProfile
 from spikefuse.errors import DataError
-from spikefuse.events import EVENT_DTYPE, EventStream
+from spikefuse.events import EventStream
 from spikefuse.kernels.binning import Counts, step_length_us
 from spikefuse.models import FusionSNN
 from spikefuse.opcounts import OpCounts
@@ -21,7 +21,16 @@ from spikefuse.runtime.decisions import Decision, Evidence, EvidenceSum, Policy
 from spikefuse.runtime.engine import Engine
 from spikefuse.runtime.event_engine import EventEngine
 from spikefuse.runtime.front import Front
-from spikefuse.runtime.snapshot import fingerprint, read_snapshot, write_snapshot
+from spikefuse.runtime.snapshot import (
+    Part,
+    State,
+    fingerprint,
+    load_parts,
+    packed,
+    read_snapshot,
+    save_parts,
+    unpacked,
+)
 from spikefuse.runtime.stepped import SteppedEngine
 
 EngineName = Literal["stepped", "event"]
@@ -234,22 +243,7 @@ class StreamRunner:
 
     def snapshot(self, path: Path | str) -> None:
         """Write everything that is needed to go on, atomically; the model itself is not in it."""
-        tensors, engine = self.engine.state()
-        held = {f"engine.{name}": x for name, x in tensors.items()}
-        for name in self.model.modalities:
-            waiting = np.ascontiguousarray(self._front.waiting(name)).view(np.uint8).copy()
-            held[f"waiting.{name}"] = torch.from_numpy(waiting)
-        plain = {
-            "options": self._options,
-            "model": fingerprint(self.model),
-            "engine": engine,
-            "clocks": {name: self._front.clock(name) for name in self.model.modalities},
-            "evidence": self._evidence.state(),
-            "step": self._step,
-            "n_decisions": self.n_decisions,
-            "finished": self.finished,
-        }
-        write_snapshot(Path(path), held, plain)
+        save_parts(path, self.parts())
 
     @classmethod
     def restore(
@@ -262,34 +256,75 @@ class StreamRunner:
     ) -> Self:
         """A runner that goes on where a snapshot was taken, with the same model.
 
+        Parameters
+        ----------
+        path : Path or str
+        model : FusionSNN
+        on_decision : function, optional
+        policy : Policy, optional
+            Made as the one of then, whose state it takes over.
+
         Raises
         ------
         DataError
-            If the file is no snapshot, or one of another model.
+            If the file is no snapshot, or one of another model or policy.
         """
-        tensors, plain = read_snapshot(Path(path))
-        if plain.get("model") != fingerprint(model):
+        settings = read_snapshot(Path(path))[1].get("runner", {}).get("settings", {})
+        if settings.get("model") != fingerprint(model):
             raise DataError(f"snapshot must be of this model, got one of another: {path}")
+        options = {name: value for name, value in settings.items() if name != "model"}
         try:
-            runner = cls(model, **plain["options"], on_decision=on_decision, policy=policy)
-            runner._take_over(tensors, plain)
+            runner = cls(model, **options, on_decision=on_decision, policy=policy)
         except (KeyError, TypeError, ValueError) as error:
             raise DataError(f"snapshot must hold all of a runner, got {path}: {error}") from error
+        load_parts(path, runner.parts())
         return runner
 
-    def _take_over(self, tensors: Mapping[str, torch.Tensor], plain: Mapping[str, Any]) -> None:
-        """What a snapshot holds, in the place of this runner's own."""
+    def parts(self) -> dict[str, Part]:
+        """What its snapshot holds, by name: the runner, and its policy where that has a state."""
+        found: dict[str, Part] = {"runner": self}
+        policy: object = self.policy
+        if isinstance(policy, Part):
+            found["policy"] = policy
+        return found
+
+    def settings(self) -> dict[str, Any]:
+        """As of `Part`: the options, and a fingerprint of the model."""
+        return {"model": self._fingerprint} | self._options
+
+    def state(self) -> State:
+        """As of `Part`; the policy has its own."""
+        tensors, engine = self.engine.state()
+        held = {f"engine.{name}": x for name, x in tensors.items()}
+        for name in self.model.modalities:
+            held[f"waiting.{name}"] = packed(self._front.waiting(name))
+        return held, {
+            "engine": engine,
+            "clocks": {name: self._front.clock(name) for name in self.model.modalities},
+            "evidence": self._evidence.state(),
+            "step": self._step,
+            "n_decisions": self.n_decisions,
+            "finished": self.finished,
+        }
+
+    def load_state(self, tensors: Mapping[str, Tensor], plain: Mapping[str, Any]) -> None:
+        """As of `Part`."""
         prefix = "engine."
-        self.engine.restore(
+        self.engine.load_state(
             {k.removeprefix(prefix): x for k, x in tensors.items() if k.startswith(prefix)},
             plain["engine"],
         )
-        for name in self.model.modalities:
-            waiting = tensors[f"waiting.{name}"].numpy().view(EVENT_DTYPE)
+        for name, size in self._front.sizes.items():
+            waiting = unpacked(tensors[f"waiting.{name}"], size, self._front.capacity)
             self._front.restore(name, waiting, plain["clocks"][name])
         self._evidence.restore(plain["evidence"])
         self._step, self.finished = int(plain["step"]), bool(plain["finished"])
         self.n_decisions = int(plain["n_decisions"])
+
+    @cached_property
+    def _fingerprint(self) -> str:
+        """Of the model, which does not change while it streams."""
+        return fingerprint(self.model)
 
     def _run(self, until: int) -> list[Decision]:
         """Run the steps before ``until``, in blocks; hand over what belongs to the open one."""

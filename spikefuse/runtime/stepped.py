@@ -90,7 +90,7 @@ class SteppedEngine:
             shape["foldable"] = list(self._total.foldable)
         return tensors, shape
 
-    def restore(self, tensors: Mapping[str, Tensor], plain: Mapping[str, Any]) -> None:
+    def load_state(self, tensors: Mapping[str, Tensor], plain: Mapping[str, Any]) -> None:
         """As of `Engine`."""
         if "counts" in plain:
             paths = {k: PathCounts(**path) for k, path in plain["counts"].items()}

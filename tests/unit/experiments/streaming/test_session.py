@@ -318,7 +318,7 @@ def test_times_without_sense_do_not_reach_the_estimator_of_clocks():
     session.run([Chunk("vision", recording("vision").events, 200_000)])
     session.run([Chunk("audio", wild, 200_000)])
     assert session.clocks.skipped == 0
-    assert len(session.clocks._onsets["other"]._last) <= 40  # of two polarities
+    assert len(session.clocks._onsets["other"].last_us) <= 40  # of two polarities
 
 
 def test_rates_are_by_the_streams_time_though_a_sensor_stops():

@@ -186,11 +186,18 @@ def test_a_snapshot_of_another_model_or_of_nothing_is_refused(tmp_path: Path) ->
     with pytest.raises(DataError, match="safetensors"):
         StreamRunner.restore(tmp_path / "half", model_of())
     tensors, plain = read_snapshot(tmp_path / "at")
-    for missing in ("clocks", "options", "evidence", "step"):
-        write_snapshot(tmp_path / "part", tensors, {k: x for k, x in plain.items() if k != missing})
+    whole = plain["runner"]["state"]
+    for missing in ("clocks", "engine", "evidence", "step"):
+        part = plain["runner"] | {"state": {k: x for k, x in whole.items() if k != missing}}
+        write_snapshot(tmp_path / "part", tensors, plain | {"runner": part})
         with pytest.raises(DataError, match=f"all of a runner.*{missing}"):
             StreamRunner.restore(tmp_path / "part", model_of())
-    del tensors["waiting.audio"]
+    outside = tensors["runner.waiting.vision"].clone()
+    outside.numpy().view(EVENT_DTYPE)["x"] = 6
+    write_snapshot(tmp_path / "part", tensors | {"runner.waiting.vision": outside}, plain)
+    with pytest.raises(DataError, match=r"events that wait.*\(6, 5, 2\)"):
+        StreamRunner.restore(tmp_path / "part", model_of())
+    del tensors["runner.waiting.audio"]
     write_snapshot(tmp_path / "part", tensors, plain)
     with pytest.raises(DataError, match=r"waiting\.audio"):
         StreamRunner.restore(tmp_path / "part", model_of())
