@@ -26,7 +26,6 @@ from experiments.loading.data import Hearing, PairedData
 from experiments.training.learners import Learner
 from spikefuse._types import FloatArray, Int64Array
 from spikefuse.cost import energy
-from spikefuse.cost.counter import Counter
 from spikefuse.errors import ConfigError
 from spikefuse.opcounts import OpCounts, PathCounts
 
@@ -137,12 +136,9 @@ def answers_of(
     answers: list[torch.Tensor] = []
     counted: list[OpCounts] = []
     for batch in batches(data, split, data.fixed_pairs[split], 64):
-        counter = Counter(learner.model, batch_dim=1 if learner.spiking else 0)
-        with torch.no_grad(), counter:
-            output = learner.model(learner.inputs(batch.samples))
+        output, counts = learner.run_counted(batch.samples)
         answers.append(learner.final_scores(output, batch.samples).argmax(1))
-        frontends = _count_frontends(learner, batch, config, data.hearing)
-        counted.append(counter.counts(len(batch.samples)) + frontends)
+        counted.append(counts + _count_frontends(learner, batch, config, data.hearing))
     return AtPrecision(torch.cat(answers).numpy(), OpCounts.concat(counted))
 
 
@@ -220,7 +216,7 @@ def describe_latency(learner: Learner, evaluation: Evaluation, threads: int) -> 
     window is complete.
     """
     total_ms = evaluation.compute_ms
-    if learner.spiking:
+    if learner.stepped:
         step_ms = total_ms / learner.n_steps
         steps = evaluation.evidence_ms / learner.dt_ms
         wait_ms = step_ms + np.maximum(step_ms - learner.dt_ms, 0.0) * steps

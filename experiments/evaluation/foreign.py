@@ -17,8 +17,12 @@ from analysis.comparison import compare_models
 from analysis.records import load_run, read_result
 from experiments.config import Config, load_config, to_toml
 from experiments.evaluation.evaluate import Evaluation, evaluate
+from experiments.evaluation.host_cost import describe_host
+from experiments.evaluation.latency import add_latency
+from experiments.evaluation.missing import describe_missing
 from experiments.evaluation.results import describe_model
 from experiments.evaluation.scores import FinalScores, final_scores
+from experiments.evaluation.timeline import trace
 from experiments.files import write_bytes, write_json, write_text
 from experiments.loading.data import PairedData, load_data
 from experiments.run import Reporter, epoch_line, load_run_config, predictions_table
@@ -87,9 +91,19 @@ def add_foreign(
     reporter.stage(f"{about.name} on the test pairs")
     tested = [evaluate(learner, data, config, s) for s, learner in enumerate(learners)]
     validation = [final_scores(learner, data, "validation") for learner in learners]
+    reporter.stage(f"{about.name}, answer by answer on the validation and the test pairs")
+    traced = [trace(learner, data, config, s) for s, learner in enumerate(learners)]
     if not train:
-        tested, validation = tested * len(config.seeds), validation * len(config.seeds)
+        n = len(config.seeds)
+        tested, validation, traced = tested * n, validation * n, traced * n
     entry = _entry(learners[0], tested, validation, config, data, result)
+    add_latency(entry, learners[0], traced, config)
+    missing = describe_missing(learners, data, config)
+    if missing:
+        for found in missing.values():
+            found["accuracy_by_seed"] *= len(config.seeds) // len(learners)
+        entry["missing"] = missing
+    entry["host"] = describe_host(learners[0], data, config)
     entry["own_network"] = facts | ({} if train else {"note": _UNTRAINED})
     _write(folder, run, config, data, about.name, tested, validation)
     result["models"][about.name] = entry

@@ -100,7 +100,7 @@ def describe_profile(setting: Setting, profile: str, index: Int64Array) -> dict[
         described
         | {"mean_ms": float(latency.mean()), **quantiles(latency)}
         | {bound: quantiles(answered[bound]) for bound in ("low", "high")}
-        | work.describe(setting.learner.spiking)
+        | work.describe(setting.learner.stepped)
         | _after_onsets(setting, latency)
         | {
             "free_running": free_running(setting, latency, work),
@@ -121,13 +121,14 @@ def free_running(setting: Setting, latency: FloatArray, work: Work) -> dict[str,
     the edge of one and then for the next, U(0, W) + W, or U(0, h) + W with a window every hop.
     """
     learner = setting.learner
-    if learner.spiking:
+    if learner.stepped:
         return {"step": _with_phase(latency, learner.dt_ms)}
     window = learner.duration_ms
+    hop = learner.dt_ms if learner.spiking else max(learner.frame_ms.values())
     answer = window + sensing_ms(setting, {})["value"] + work.work_ms["value"][-1]
     return {
         "tumbling": _with_phase(answer, window),
-        "sliding": _with_phase(answer, max(learner.frame_ms.values())),
+        "sliding": _with_phase(answer, hop),
     }
 
 

@@ -10,56 +10,20 @@ import torch
 
 from experiments.config import Config
 from experiments.evaluation.answer_counts import answer_counts, delta_counts, frontends_until
+from experiments.evaluation.charges import Charges, answered, joined, stepped
+from experiments.evaluation.own_charges import own_charges
 from experiments.evaluation.precision import at_precision, precision_of
 from experiments.loading.batches import Batch, batches
 from experiments.loading.data import PairedData
+from experiments.training.foreign import ForeignLearner
 from experiments.training.learners import Learner
 from spikefuse._types import FloatArray, Int64Array
-from spikefuse.cost import count, energy
-from spikefuse.cost.constants import Bound
-from spikefuse.cost.latency import BOUNDS, layer_ticks, step_times
-from spikefuse.cost.profile import load_profile
-from spikefuse.cost.step_counts import StepCounts, count_steps
-from spikefuse.cost.step_energy import step_energy_pj
+from spikefuse.cost import count
+from spikefuse.cost.step_counts import count_steps
 from spikefuse.errors import ConfigError
 from spikefuse.opcounts import OpCounts
 
 _BATCH = 64
-
-
-@dataclass(frozen=True)
-class Charges:
-    """What one profile charges a model up to each answer time, and how long its steps take.
-
-    Parameters
-    ----------
-    energy_pj : float array [K, n], optional
-        Dynamic energy spent when the answer of each time is given, every answer before it paid.
-    single_pj : float array [K, n], optional
-        As if that answer were the only one; a spiking model answers for nothing.
-    delta_pj : float array [K, n], optional
-        As ``energy_pj``, of a dense model that answers again at the cost of what has changed.
-    step_us : mapping of "low", "value", "high" to float array [T, n], optional
-        Time of each step of a spiking model on the chip.
-    reason, step_reason : str, optional
-        Why there is no energy, and no time.
-    busiest : str
-        Population of the busiest core.
-    ticks : int
-        Ticks that an input is under way to the readout.
-    counts : tuple of OpCounts [K]
-        What runs for the answer at each time, if it is the only one, front ends included.
-    """
-
-    energy_pj: FloatArray | None = None
-    single_pj: FloatArray | None = None
-    delta_pj: FloatArray | None = None
-    step_us: Mapping[Bound, FloatArray] | None = None
-    reason: str | None = None
-    step_reason: str | None = None
-    busiest: str = ""
-    ticks: int = 0
-    counts: tuple[OpCounts, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -141,33 +105,6 @@ def pooled(timelines: Sequence[Timeline]) -> Timeline:
     )
 
 
-def joined(parts: Sequence[Charges]) -> Charges:
-    """Charges of several sets of samples of one model; none of a kind that one of them lacks."""
-    first = parts[0]
-
-    def side_by_side(tables: Sequence[FloatArray | None]) -> FloatArray | None:
-        known = [table for table in tables if table is not None]
-        return np.concatenate(known, axis=1) if len(known) == len(tables) else None
-
-    steps = [p.step_us for p in parts]
-    known = [s for s in steps if s is not None]
-    return Charges(
-        side_by_side([p.energy_pj for p in parts]),
-        side_by_side([p.single_pj for p in parts]),
-        side_by_side([p.delta_pj for p in parts]),
-        {bound: np.concatenate([s[bound] for s in known], axis=1) for bound in BOUNDS}
-        if len(known) == len(steps)
-        else None,
-        next((p.reason for p in parts if p.reason is not None), None),
-        next((p.step_reason for p in parts if p.step_reason is not None), None),
-        first.busiest,
-        max(p.ticks for p in parts),
-        tuple(OpCounts.concat(of_time) for of_time in zip(*(p.counts for p in parts), strict=True))
-        if all(p.counts for p in parts)
-        else (),
-    )
-
-
 def _read(learner: Learner, data: PairedData, split: str, times_ms: list[float]) -> Timeline:
     """Answers on a split."""
     labels: list[torch.Tensor] = []
@@ -239,17 +176,14 @@ def _charges(
         ]
         changed = None if learner.spiking else delta_counts(learner, frames, times_ms)
         for precision, model in charged.items():
-            of_batch = (
-                _spiking(model, batch, heard, config, profiles[precision], check=i == 0)
-                if learner.spiking
-                else _dense(
-                    answer_counts(model, frames, times_ms),
-                    changed,
-                    heard,
-                    config,
-                    profiles[precision],
-                )
-            )
+            priced = profiles[precision]
+            if isinstance(model, ForeignLearner):
+                of_batch = own_charges(model, batch.samples, heard, times_ms, config, priced)
+            elif learner.spiking:
+                of_batch = _spiking(model, batch, heard, config, priced, check=i == 0)
+            else:
+                answers = answer_counts(model, frames, times_ms)
+                of_batch = answered(answers, changed, heard, config, priced)
             for profile, found in of_batch:
                 parts[profile].append(found)
     return {profile: joined(found) for profile, found in parts.items()}
@@ -273,72 +207,4 @@ def _spiking(
         for profile in profiles:
             yield profile, Charges(reason=str(error), step_reason=str(error))
         return
-    counts = tuple(steps.until(k) + front for k, front in enumerate(heard, start=1))
-    for profile in profiles:
-        found = replace(_on_chip(steps, profile), counts=counts)
-        spent, reason = step_energy_pj(steps, profile, reuse=config.cost.reuse)
-        before, front_reason = _priced(heard, profile, config)
-        if spent is None or before is None:
-            yield profile, replace(found, reason=reason or front_reason)
-            continue
-        energy_pj = spent.cumsum(0).numpy() + before[:, None]
-        yield profile, replace(found, energy_pj=energy_pj, single_pj=energy_pj)
-
-
-def _on_chip(steps: StepCounts, profile: str) -> Charges:
-    """Times of the steps, or why there are none."""
-    chip = load_profile(profile)
-    if not all(chip.holds(name) for name in ("t_synop", "t_sync", "n_neurons_per_core")):
-        return Charges(step_reason=f"{profile} publishes no times of its operations")
-    times = step_times(steps, chip)
-    ticks = layer_ticks(steps.until(steps.shape[0]))
-    return Charges(
-        step_us={bound: times.by_bound[bound].astype(np.float32) for bound in BOUNDS},
-        busiest=times.busiest,
-        ticks=ticks,
-    )
-
-
-def _dense(
-    answers: Sequence[OpCounts],
-    changed: Sequence[OpCounts] | None,
-    heard: Sequence[OpCounts],
-    config: Config,
-    profiles: Sequence[str],
-) -> Iterator[tuple[str, Charges]]:
-    """A dense model on one batch: every answer a run of its own, or what has changed."""
-    n = heard[0].n_samples
-    for profile in profiles:
-        each, why = _priced(answers, profile, config)
-        before, front_why = _priced(heard, profile, config)
-        if each is None or before is None:
-            yield profile, Charges(reason=why or front_why, step_reason=why or front_why)
-            continue
-        delta = None if changed is None else _priced(changed, profile, config)[0]
-        found = Charges(
-            _wide(before + each.cumsum(), n),
-            _wide(before + each, n),
-            None if delta is None else _wide(before + delta.cumsum(), n),
-            step_reason=f"{profile} publishes no throughput of a dense model",
-            counts=tuple(run + front for run, front in zip(answers, heard, strict=True)),
-        )
-        yield profile, found
-
-
-def _priced(
-    counts: Sequence[OpCounts], profile: str, config: Config
-) -> tuple[FloatArray | None, str | None]:
-    """Dynamic energy of each, or why there is no price."""
-    priced = [
-        energy(c, profile, reuse=config.cost.reuse, frontend_profile=config.cost.frontend_profile)
-        for c in counts
-    ]
-    values = [p.dynamic_pj for p in priced]
-    if any(value is None for value in values):
-        return None, next(p.reason for p in priced if p.reason is not None)
-    return np.asarray(values, dtype=np.float64), None
-
-
-def _wide(values: FloatArray, n: int) -> FloatArray:
-    """The same for every sample, [K, n]."""
-    return np.repeat(values[:, None], n, axis=1)
+    yield from stepped(steps, heard, config, profiles)

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from experiments.config import Config
+from experiments.evaluation.charges import Charges
 from experiments.evaluation.evaluate import sensor_names
-from experiments.evaluation.timeline import Charges, Timeline
+from experiments.evaluation.timeline import Timeline
 from experiments.training.learners import Learner
 from spikefuse._types import FloatArray, Int64Array
 from spikefuse.cost.constants import Bound
@@ -76,7 +77,7 @@ class Work:
         found = done + self.ticks * tick
         return np.asarray(found[index, np.arange(found.shape[1])])
 
-    def describe(self, spiking: bool) -> dict[str, Any]:
+    def describe(self, stepped: bool) -> dict[str, Any]:
         """Backlog, and time and load of the steps."""
         value = self.work_ms["value"].astype(np.float64)
         waited = backlog_ms(value, self.closed_ms)
@@ -87,7 +88,7 @@ class Work:
                 "max": float(waited.max()),
             }
         }
-        if spiking:
+        if stepped:
             found["step_us"] = {
                 f"{bound}_{q}": float(np.percentile(self.work_ms[bound], q) * 1e3)
                 for bound in BOUNDS
@@ -102,7 +103,7 @@ def work_of(setting: Setting, profile: str) -> Work | str:
     learner, timeline = setting.learner, setting.timeline
     n = len(timeline.labels)
     if profile == HOST:
-        each = setting.compute_ms / (learner.n_steps if learner.spiking else 1)
+        each = setting.compute_ms / (learner.n_steps if learner.stepped else 1)
         table = np.full((len(timeline.times_ms), n), each)
         return Work(dict.fromkeys(BOUNDS, table), timeline.times_ms, 0, learner.dt_ms, "")
     charges: Charges = timeline.charges[profile]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -54,24 +55,31 @@ class Called(nn.Module):
         ConfigError
             If the network does not take the inputs; their shapes are named.
         """
+        if self.loop:
+            found = list(self.steps(inputs))
+            with _naming(inputs, self.loop):
+                return torch.stack(found)
         _rest(self.net)
-        try:
-            if not self.loop:
-                out = self._call(inputs, None)[0]
-                return out.transpose(0, 1) if out.ndim == 3 and self.layout[0] == "B" else out
-            state, found = None, []
-            time_dim = self.layout.index("T")
-            by_step = {name: x.unbind(time_dim) for name, x in inputs.items()}
-            for t in range(len(next(iter(by_step.values())))):
+        with _naming(inputs, self.loop):
+            out = self._call(inputs, None)[0]
+            return out.transpose(0, 1) if out.ndim == 3 and self.layout[0] == "B" else out
+
+    def steps(self, inputs: Mapping[str, Tensor]) -> Iterator[Tensor]:
+        """Class scores ``[B, C]`` of step after step of a network in a loop.
+
+        Raises
+        ------
+        ConfigError
+            As of a call.
+        """
+        _rest(self.net)
+        state: Any = None
+        time_dim = self.layout.index("T")
+        by_step = {name: x.unbind(time_dim) for name, x in inputs.items()}
+        for t in range(len(next(iter(by_step.values())))):
+            with _naming(inputs, self.loop):
                 out, state = self._call({name: x[t] for name, x in by_step.items()}, state)
-                found.append(out)
-            return torch.stack(found)
-        except _ERRORS as error:
-            shapes = ", ".join(f"{name} {tuple(x.shape)}" for name, x in inputs.items())
-            raise ConfigError(
-                f"network must take inputs of shape {shapes}{' step by step' * self.loop}, got "
-                f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
-            ) from error
+            yield out
 
     def _call(self, inputs: Mapping[str, Tensor], state: Any) -> tuple[Tensor, Any]:
         """One call: its output and its state."""
@@ -81,6 +89,19 @@ class Called(nn.Module):
         if not isinstance(first, Tensor):
             raise TypeError(f"output must be a tensor, got {type(first).__name__}")
         return first, rest[0] if rest else None
+
+
+@contextmanager
+def _naming(inputs: Mapping[str, Tensor], loop: bool) -> Iterator[None]:
+    """Errors of a network with the shapes that it was given."""
+    try:
+        yield
+    except _ERRORS as error:
+        shapes = ", ".join(f"{name} {tuple(x.shape)}" for name, x in inputs.items())
+        raise ConfigError(
+            f"network must take inputs of shape {shapes}{' step by step' * loop}, got "
+            f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+        ) from error
 
 
 def _rest(net: nn.Module) -> None:

@@ -23,6 +23,7 @@ from experiments.training.learners import Learner, TrainingScores
 from spikefuse.baselines.frames import blank_after
 from spikefuse.cost.counter import Counter
 from spikefuse.cost.messages import ReadAs
+from spikefuse.cost.wiring import Wiring, wiring_of
 from spikefuse.errors import ConfigError
 from spikefuse.events import MultiStream
 from spikefuse.models import running_mean
@@ -103,9 +104,7 @@ class Foreign:
             sensor_sizes=data.sensor_sizes,
         )
         (batch,) = batches(data, "validation", list(data.fixed_pairs["validation"][:2]), 2)
-        with torch.no_grad():
-            out = learner.model(learner.inputs(batch.samples))
-        return replace(learner, by_step=learner.checked(out, len(batch.samples)).ndim == 3)
+        return learner.asked(batch.samples)
 
     def _made(self, seed: int) -> nn.Module:
         """The network itself, with its weights; none is shared between seeds."""
@@ -127,26 +126,68 @@ class ForeignLearner(Learner):
     """A network of one's own in the place of one of our models.
 
     A network that answers at every step is read as ours are: by the mean of its answers so far. One
-    that answers once is asked again at each window, with what came later left out.
+    that answers once, or at every step from later ones too, is asked again at each window, with
+    what came later left out.
 
     Parameters
     ----------
     about : Foreign
     n_classes : int
     sensor_sizes : mapping of modality to (width, height, polarities)
-    by_step : bool
-        Whether it answers at every step.
+    answers : "steps", "once" or "ahead"
+        At every step; once for all of them; or at every step, but from later ones too.
+    wiring : Wiring, optional
+        What reaches its layers.
     """
 
     about: Foreign = field(default_factory=lambda: Foreign("module:net"))
     n_classes: int = 0
     sensor_sizes: Mapping[str, tuple[int, int, int]] = field(default_factory=dict)
-    by_step: bool = False
+    answers: Literal["steps", "once", "ahead"] = "once"
+    wiring: Wiring | None = None
 
     @property
     def spiking(self) -> bool:
         """Whether it reads events."""
         return self.about.layout != "frames"
+
+    @property
+    def by_step(self) -> bool:
+        """Whether it answers while its events come."""
+        return self.answers == "steps"
+
+    @property
+    def stepped(self) -> bool:
+        """As of `Learner`."""
+        return self.by_step
+
+    @torch.no_grad()
+    def asked(self, samples: list[MultiStream]) -> ForeignLearner:
+        """The same, once it is known how it answers and what reaches its layers.
+
+        Raises
+        ------
+        ConfigError
+            If it does not take the samples, or its scores are of another shape or not finite.
+        """
+        called: Any = self.model
+        inputs, out = self.inputs(samples), []
+        wiring = wiring_of(called.net, inputs, lambda: out.append(self.model(inputs)))
+        scores = self.checked(out[0], len(samples))
+        if scores.ndim == 2:
+            return replace(self, answers="once", wiring=wiring)
+        if self.spiking and (self.about.loop or self._is_causal(inputs, scores)):
+            return replace(self, answers="steps", wiring=wiring)
+        return replace(self, answers="ahead", wiring=wiring)
+
+    def _is_causal(self, inputs: Mapping[str, Tensor], scores: Tensor) -> bool:
+        """Whether its first answers stay as they are if there are events everywhere later on."""
+        n_first, time_dim = (self.n_steps + 1) // 2, self.about.layout.index("T")
+        other = {name: x.clone() for name, x in inputs.items()}
+        for x in other.values():
+            x.narrow(time_dim, n_first, self.n_steps - n_first).fill_(1.0)
+        changed = self.model(other)[:n_first]
+        return torch.allclose(changed, scores[:n_first], rtol=1e-4, atol=1e-5)
 
     def inputs(self, samples: list[MultiStream]) -> dict[str, Tensor]:
         """Spikes in its layout, counts where several share a step; or frames."""
@@ -175,9 +216,9 @@ class ForeignLearner(Learner):
         out = self.model(inputs)
         if not self.by_step:
             whole = seen_ms >= self.duration_ms
-            return TrainingScores(
-                out, out if whole else self.model(self._until(inputs, seen_ms)), {}
-            )
+            early = out if whole else self.model(self.until(inputs, seen_ms))
+            final, first = (self.final_scores(x, samples) for x in (out, early))
+            return TrainingScores(final, first, {})
         evidence = running_mean(out, self._recorded_steps(samples))
         return TrainingScores(evidence[-1], evidence[self._step_before(seen_ms)], {})
 
@@ -196,13 +237,15 @@ class ForeignLearner(Learner):
                 self.checked(self.model(inputs), len(samples)), self._recorded_steps(samples)
             )
             return evidence[[self._step_before(t) for t in times_ms]]
-        answers = [self.model(self._until(inputs, t)) for t in times_ms]
-        return torch.stack([self.checked(answer, len(samples)) for answer in answers])
+        answers = [self.model(self.until(inputs, t)) for t in times_ms]
+        return torch.stack(
+            [self.final_scores(self.checked(a, len(samples)), samples) for a in answers]
+        )
 
     def final_scores(self, output: Any, samples: list[MultiStream]) -> Tensor:
         """As of `Learner`."""
         final: Tensor = output
-        return running_mean(final, self._recorded_steps(samples))[-1] if self.by_step else final
+        return final if final.ndim == 2 else running_mean(final, self._recorded_steps(samples))[-1]
 
     def anytime_ms(self, windows_ms: tuple[float, ...]) -> list[float]:
         """Every step of a network that answers at each; else every window, and the end."""
@@ -216,22 +259,48 @@ class ForeignLearner(Learner):
         Raises
         ------
         ConfigError
+            As of `run_counted`.
+        """
+        return self.run_counted(samples)[1]
+
+    def run_counted(
+        self, samples: list[MultiStream], inputs: Mapping[str, Tensor] | None = None
+    ) -> tuple[Tensor, OpCounts]:
+        """As of `Learner`; of these inputs instead of the samples', if there are any.
+
+        Raises
+        ------
+        ConfigError
             If an operation has no rule, and the counts must be whole.
         """
+        with torch.no_grad(), self.counter() as counter:
+            output = self.model(self.inputs(samples) if inputs is None else inputs)
+        return output, self.counts_of(counter, len(samples))
+
+    def counter(self) -> Counter:
+        """A counter of the network itself."""
         about = self.about
         batch_dim = 0 if about.layout == "frames" else about.layout.index("B")
         if about.loop and batch_dim:
             batch_dim -= 1
         called: Any = self.model
-        counter = Counter(
-            called.net, read_as=about.read_as, strict=about.strict, batch_dim=batch_dim
-        )
-        with torch.no_grad(), counter:
-            called(self.inputs(samples))
+        return Counter(called.net, read_as=about.read_as, strict=about.strict, batch_dim=batch_dim)
+
+    def counts_of(self, counter: Counter, n_samples: int) -> OpCounts:
+        """What was counted, every layer of neurons behind what drives it.
+
+        Raises
+        ------
+        ConfigError
+            As of `run_counted`.
+        """
         try:
-            return counter.counts(len(samples))
+            counts = counter.counts(n_samples)
         except ValueError as error:
-            raise ConfigError(f"{about.network} cannot be counted: {error} (--list)") from error
+            raise ConfigError(
+                f"{self.about.network} cannot be counted: {error} (--list)"
+            ) from error
+        return counts if self.wiring is None else self.wiring.sorted(counts)
 
     def checked(self, scores: Tensor, n_samples: int) -> Tensor:
         """Scores of the right shape, finite.
@@ -251,7 +320,7 @@ class ForeignLearner(Learner):
             raise ConfigError(f"scores of {self.about.network} must be finite, got others")
         return scores
 
-    def _until(self, inputs: Mapping[str, Tensor], seen_ms: float) -> Mapping[str, Tensor]:
+    def until(self, inputs: Mapping[str, Tensor], seen_ms: float) -> Mapping[str, Tensor]:
         """The inputs with what came after ``seen_ms`` left out."""
         if seen_ms >= self.duration_ms:
             return inputs

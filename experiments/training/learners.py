@@ -15,6 +15,7 @@ from experiments.loading.batches import dense_inputs, spiking_inputs
 from experiments.training.pretrained import load_encoders
 from spikefuse.baselines import DENSE_TWINS, DenseFusion
 from spikefuse.cost import count
+from spikefuse.cost.counter import Counter
 from spikefuse.encoders.spec import ModalitySpec
 from spikefuse.events import MultiStream
 from spikefuse.models import (
@@ -85,6 +86,11 @@ class Learner:
     def spiking(self) -> bool:
         """Whether the model works on events."""
         return isinstance(self.model, FusionSNN | AwareSNN)
+
+    @property
+    def stepped(self) -> bool:
+        """Whether the model works, and answers, while events come: step by step."""
+        return self.spiking
 
     @property
     def n_steps(self) -> int:
@@ -182,6 +188,13 @@ class Learner:
         """What the model executes for the samples, by the kernels that answer where it has them."""
         infer = isinstance(self.model, FusionSNN)
         return count(self.model, self.inputs(samples), infer=infer)
+
+    def run_counted(self, samples: list[MultiStream]) -> tuple[Any, OpCounts]:
+        """What the model puts out for the samples, and what it executes for that."""
+        counter = Counter(self.model, batch_dim=1 if self.spiking else 0)
+        with torch.no_grad(), counter:
+            output = self.model(self.inputs(samples))
+        return output, counter.counts(len(samples))
 
     def anytime_ms(self, windows_ms: tuple[float, ...]) -> list[float]:
         """Times at which the model can answer: every step, or every window and the end."""

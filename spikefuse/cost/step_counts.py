@@ -6,7 +6,7 @@ how long each step takes on a chip, and what an answer has cost when it is given
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any
@@ -111,6 +111,43 @@ def count_steps(model: nn.Module, inputs: Mapping[str, SpikeBatch | Tensor]) -> 
         finally:
             model.train(was_training)
     return StepCounts(tables, memories, shape)
+
+
+def steps_of_runs(so_far: Sequence[Sequence[OpCounts]]) -> StepCounts:
+    """Counts by step of any network, from what its runs had executed after every step.
+
+    Parameters
+    ----------
+    so_far : sequence [B] of sequences [T] of OpCounts
+        One run of one sample each, of all its steps up to each.
+
+    Raises
+    ------
+    ValueError
+        If runs are of several samples or of unequal length, a path is driven by spikes in one run
+        and by frames in another, or a count falls from one step to the next.
+    """
+    lengths = {len(run) for run in so_far}
+    if len(lengths) != 1 or any(counts.n_samples != 1 for run in so_far for counts in run):
+        raise ValueError(
+            f"runs must be of one sample each and of one length, got lengths {sorted(lengths)}"
+        )
+    shape = (lengths.pop(), len(so_far))
+    whole = OpCounts.concat(run[-1] for run in so_far)
+    tables: dict[str, Table] = {}
+    silent = PathCounts()
+    for name in whole.by_path:
+        runs = [[counts.by_path.get(name, silent) for counts in run] for run in so_far]
+        table: Table = {}
+        for field in _COUNTED:
+            sums = torch.tensor([[getattr(path, field) for path in run] for run in runs]).T
+            steps = sums.diff(dim=0, prepend=torch.zeros_like(sums[:1]))
+            if (steps < 0).any():
+                raise ValueError(f"counts must not fall from step to step, got {field} of {name!r}")
+            if steps.any():
+                table[field] = steps
+        tables[name] = table
+    return StepCounts(tables, {name: _emptied(path) for name, path in whole.by_path.items()}, shape)
 
 
 def _steps_of(

@@ -21,13 +21,13 @@ def step_energy_pj(
 
     .. math:: E_{t,b} = \sum_{paths} \sum_{fields} n_{t,b} \, e_{field, path}
 
-    The energy of an event path is linear in its counts, so a unit of each count has a price on its
-    path (its memory is part of it) and the steps add up to `energy` of the whole but for rounding.
+    Energy is linear in the counts, so a unit of each count has a price on its path (its memory is
+    part of it) and the steps add up to `energy` of the whole but for rounding. Weights of a dense
+    path that are read once a sample are paid at the steps that read them first.
 
     Parameters
     ----------
     steps : StepCounts
-        Of event paths.
     profile : HardwareProfile or name or path
     reuse : "ideal", "none" or "measured"
         As of `energy`; event paths read a weight for every event whatever it is.
@@ -35,16 +35,8 @@ def step_energy_pj(
     Returns
     -------
     energy_pj : float64 Tensor[T, B] or None, reason : str or None
-
-    Raises
-    ------
-    ValueError
-        If a path is not event-driven: a dense layer's weights are read once a sample.
     """
     chip = load_profile(profile) if isinstance(profile, str) else profile
-    for name, path in steps.memories.items():
-        if path.kind != "event":
-            raise ValueError(f"paths must be event-driven to be priced by step, got {name!r}")
     reason = bill_of(steps.until(steps.shape[0]), chip, reuse=reuse).reason
     if reason is not None:
         return None, reason
@@ -54,5 +46,14 @@ def step_energy_pj(
             unit: dict[str, Any] = {field: 1}
             counted = OpCounts({name: replace(steps.memories[name], **unit)}, 1)
             bill = bill_of(counted, chip, reuse=reuse)
-            energy += values.double() * total(bill.charges, bill.constants)
+            amount = values
+            if steps.memories[name].kind == "dense" and field == "weight_reads" and reuse != "none":
+                amount = _first_reads(values, steps.memories[name].weight_words)
+            energy += amount.double() * total(bill.charges, bill.constants)
     return energy, None
+
+
+def _first_reads(reads: torch.Tensor, n_words: int) -> torch.Tensor:
+    """Of the reads of every step ``[T, B]`` those until all words have been read once."""
+    so_far = reads.cumsum(0).clamp(max=n_words)
+    return so_far.diff(dim=0, prepend=torch.zeros_like(so_far[:1]))

@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 
 from experiments.config import load_config
+from experiments.evaluation.charges import Charges
 from experiments.evaluation.equal_accuracy import (
     Answers,
     compare_at_accuracy,
     energies_at_equal_accuracy,
 )
-from experiments.evaluation.timeline import Charges, Timeline, Traced
+from experiments.evaluation.timeline import Timeline, Traced
 from spikefuse.opcounts import OpCounts, PathCounts
 
 CONFIG = load_config("demo", ["cost.profiles=horowitz_45nm_int8,loihi1_davies2018"])

@@ -20,8 +20,9 @@ from spikefuse.cost.latency import (
     time_ms,
     tumbling_ms,
 )
+from spikefuse.cost.pricing import Reuse
 from spikefuse.cost.profile import load_profile
-from spikefuse.cost.step_counts import StepCounts, count_steps
+from spikefuse.cost.step_counts import StepCounts, count_steps, steps_of_runs
 from spikefuse.cost.step_energy import step_energy_pj
 from spikefuse.encoders.spec import EncoderSpec, ModalitySpec
 from spikefuse.errors import ProfileError
@@ -208,6 +209,48 @@ def test_a_profile_without_a_price_says_why() -> None:
     steps = two_layers()
     assert step_energy_pj(steps, "jetson_orin_nano_bound")[0] is None
     assert "event-driven" in str(step_energy_pj(steps, "jetson_orin_nano_bound")[1])
-    dense = StepCounts({}, {"x": PathCounts(kind="dense")}, (1, 1))
-    with pytest.raises(ValueError, match="paths must be event-driven"):
-        step_energy_pj(dense, LOIHI)
+    dense = StepCounts({"x": {}}, {"x": PathCounts(kind="dense")}, (1, 1))
+    assert "event-driven layers only" in str(step_energy_pj(dense, LOIHI)[1])
+
+
+@pytest.mark.parametrize("reuse", ["ideal", "none"])
+def test_weights_of_a_dense_layer_are_paid_once_a_sample_or_at_every_step(reuse: Reuse) -> None:
+    memory = PathCounts(weight_words=100, kind="dense")
+    reads = torch.full((3, 2), 80)
+    steps = StepCounts({"x": {"weight_reads": reads}}, {"x": memory}, (3, 2))
+    found, _ = step_energy_pj(steps, "horowitz_45nm_fp32", reuse=reuse)
+    assert found is not None
+    words = found / found[0, 0] * 80
+    assert words[:, 0].tolist() == pytest.approx([80, 20, 0] if reuse == "ideal" else [80, 80, 80])
+    whole = energy(steps.until(3), "horowitz_45nm_fp32", reuse=reuse).dynamic_pj
+    assert float(found.sum(0).mean()) == pytest.approx(whole, rel=1e-12)
+
+
+def test_steps_of_single_runs_are_those_that_the_layers_tell() -> None:
+    model, x = fused_model()
+    dense = {n: e.to_dense() for n, e in x.items()}
+    runs = [
+        [
+            count(model, {n: SpikeBatch.from_dense(d[:t, b : b + 1]) for n, d in dense.items()})
+            for t in range(1, T + 1)
+        ]
+        for b in range(B)
+    ]
+    found, told = steps_of_runs(runs), count_steps(model, x)
+    assert found.memories == told.memories
+    assert found.shape == told.shape
+    for name, table in told.by_path.items():
+        assert set(found.by_path[name]) == set(table)
+        assert all(torch.equal(found.by_path[name][f], values) for f, values in table.items())
+    assert found.until(T).by_path == count(model, x).by_path
+
+
+def test_runs_that_are_no_steps_of_one_another_are_refused() -> None:
+    one = OpCounts({"x": PathCounts(effective_acs=3)}, 1)
+    less = OpCounts({"x": PathCounts(effective_acs=1)}, 1)
+    with pytest.raises(ValueError, match="must not fall"):
+        steps_of_runs([[one, less]])
+    with pytest.raises(ValueError, match="of one length"):
+        steps_of_runs([[one], [one, one]])
+    with pytest.raises(ValueError, match="of one sample each"):
+        steps_of_runs([[OpCounts(one.by_path, 2)]])
