@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -21,6 +22,7 @@ from experiments.training.learners import Learner
 from experiments.training.loop import OnEpoch, train_model
 from spikefuse._types import Int64Array
 from spikefuse.baselines import quantised
+from spikefuse.baselines.rounded import rounded
 from spikefuse.cost.profile import HardwareProfile, load_profile
 from spikefuse.errors import ConfigError
 from spikefuse.models import FusionSNN
@@ -96,7 +98,7 @@ def at_precision(learner: Learner, form: FixedFormat, data: PairedData, seed: in
         If the model has no such twin.
     """
     if isinstance(learner, ForeignLearner):
-        raise ConfigError(f"{learner.name} has no whole-number twin: it is a network of one's own")
+        return _own_at(learner, form, data, seed)
     if isinstance(learner.model, AwareSNN | FusionSNN):
         return replace(learner, model=fixed_point(learner.model, form))
     try:
@@ -161,12 +163,35 @@ def train_aware(
     return aware
 
 
-def _dense_at(learner: Learner, bits: int, data: PairedData, seed: int) -> nn.Module:
-    """A dense model, its scales from training pairs as they are."""
+def _own_at(
+    learner: ForeignLearner, form: FixedFormat, data: PairedData, seed: int
+) -> ForeignLearner:
+    """A network of one's own with rounded weights; membranes of other libraries stay in float."""
+    spiking = learner.wiring is not None and bool(learner.wiring.neurons)
+    none = f"{learner.name} has no twin of {form.weight_bits} bits"
+    if spiking and form.state_bits < _STATE_BITS:
+        raise ConfigError(
+            f"{none}: neurons of other libraries are not rounded to {form.state_bits} bits of state"
+        )
+    model: Any = learner.model
+    model.rest()
+    try:
+        made = rounded(model, _calibration(learner, data, seed), form.weight_bits, spiking=spiking)
+    except ValueError as error:
+        raise ConfigError(f"{none}: {error}") from error
+    return replace(learner, model=made)
+
+
+def _calibration(learner: Learner, data: PairedData, seed: int) -> list[Mapping[str, Any]]:
+    """Inputs of training pairs as they are."""
     pairs = data.epoch_pairs(seed, 1, 1)[:_N_CALIBRATION]
     with torch.no_grad():
-        inputs = [
-            learner.frames(batch.samples)
+        return [
+            learner.inputs(batch.samples)
             for batch in batches(data, "train", pairs, _CALIBRATION_BATCH)
         ]
-    return quantised(learner.model, inputs, bits)
+
+
+def _dense_at(learner: Learner, bits: int, data: PairedData, seed: int) -> nn.Module:
+    """A dense model, its scales from training pairs as they are."""
+    return quantised(learner.model, _calibration(learner, data, seed), bits)

@@ -59,10 +59,21 @@ class Called(nn.Module):
             found = list(self.steps(inputs))
             with _naming(inputs, self.loop):
                 return torch.stack(found)
-        _rest(self.net)
+        self.rest()
         with _naming(inputs, self.loop):
             out = self._call(inputs, None)[0]
             return out.transpose(0, 1) if out.ndim == 3 and self.layout[0] == "B" else out
+
+    def rest(self) -> None:
+        """Forget the hidden states of snnTorch's and SpikingJelly's neurons."""
+        module: Any
+        for module in self.net.modules():
+            if getattr(module, "init_hidden", False) and callable(
+                getattr(module, "reset_mem", None)
+            ):
+                module.reset_mem()
+            elif type(module).__module__.startswith("spikingjelly.") and hasattr(module, "reset"):
+                module.reset()
 
     def steps(self, inputs: Mapping[str, Tensor]) -> Iterator[Tensor]:
         """Class scores ``[B, C]`` of step after step of a network in a loop.
@@ -72,7 +83,7 @@ class Called(nn.Module):
         ConfigError
             As of a call.
         """
-        _rest(self.net)
+        self.rest()
         state: Any = None
         time_dim = self.layout.index("T")
         by_step = {name: x.unbind(time_dim) for name, x in inputs.items()}
@@ -102,13 +113,3 @@ def _naming(inputs: Mapping[str, Tensor], loop: bool) -> Iterator[None]:
             f"network must take inputs of shape {shapes}{' step by step' * loop}, got "
             f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
         ) from error
-
-
-def _rest(net: nn.Module) -> None:
-    """Forget the hidden states of snnTorch's and SpikingJelly's neurons."""
-    module: Any
-    for module in net.modules():
-        if getattr(module, "init_hidden", False) and callable(getattr(module, "reset_mem", None)):
-            module.reset_mem()
-        elif type(module).__module__.startswith("spikingjelly.") and hasattr(module, "reset"):
-            module.reset()

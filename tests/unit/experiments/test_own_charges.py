@@ -17,6 +17,7 @@ from experiments.evaluation.own_charges import (
     counts_until,
     own_charges,
 )
+from experiments.evaluation.precision import at_precision
 from experiments.loading.batches import batches
 from experiments.loading.data import PairedData, load_data
 from experiments.training.called import Called
@@ -25,6 +26,7 @@ from spikefuse.cost.energy import energy
 from spikefuse.cost.profile import load_profile
 from spikefuse.cost.step_counts import count_steps
 from spikefuse.errors import ConfigError
+from spikefuse.neurons import FixedFormat
 from spikefuse.opcounts import OpCounts
 
 LOIHI = "loihi1_davies2018"
@@ -292,3 +294,50 @@ def test_a_step_is_waited_for_by_one_that_answers_at_each_alone() -> None:
     assert given(net, x)[0].stepped
     assert not given(Once(), x, loop=False)[0].stepped
     assert not replace(given(net, x)[0], answers="ahead").stepped
+
+
+def test_a_network_of_whole_inputs_is_charged_with_rounded_weights_at_8_bits(config, data) -> None:
+    snntorch = pytest.importorskip("snntorch")
+
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.audio = nn.Linear(64, 12, bias=False)
+            self.neurons = snntorch.Leaky(beta=0.9, init_hidden=True)
+            self.out = nn.Linear(12, 10, bias=False)
+            self.answer = snntorch.Leaky(beta=0.9, init_hidden=True)
+
+        def forward(self, audio: Tensor) -> Tensor:
+            spikes = self.neurons(self.audio(audio))
+            out: Tensor = self.answer(self.out(spikes))
+            return out
+
+    torch.manual_seed(0)
+    net = Net()
+    with torch.no_grad():
+        net.audio.weight[:, 0] = 1e-6  # rounds to 0: no synapse any more
+    about = Foreign("module:net", layout="TBN", loop=True, modality="audio")
+    (batch,) = batches(data, "test", list(data.fixed_pairs["test"][:3]), 3)
+    learner = ForeignLearner(
+        "net",
+        Called(net, ("audio",), "TBN", True).eval(),
+        ("audio",),
+        config.data.dt_ms,
+        config.data.duration_ms,
+        {},
+        about=about,
+        n_classes=len(data.classes),
+        sensor_sizes=data.sensor_sizes,
+    ).asked(batch.samples)
+    at: Any = at_precision(learner, FixedFormat(8, 24), data, 0)
+    weight = at.model.net.audio.weight
+    assert torch.equal(weight[:, 0], torch.zeros(12))
+    assert len(torch.unique(weight[3])) <= 255
+    step = net.audio.weight.abs().amax(1, keepdim=True) / 127
+    assert ((weight - net.audio.weight).abs() <= step / 2 + 1e-6).all()
+    sent = learner.inputs(batch.samples)["audio"].sum((0, 1))
+    before, after = (x.counted(batch.samples).by_path["audio"] for x in (learner, at))
+    gone = int((sent * (weight == 0).sum(0)).sum())
+    assert before.effective_acs - after.effective_acs == gone > 0
+    with pytest.raises(ConfigError, match="not rounded to 16 bits of state"):
+        at_precision(learner, FixedFormat(8, 16), data, 0)
