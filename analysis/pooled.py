@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,6 +19,21 @@ from spikefuse.errors import DataError
 
 Samples = tuple[FloatArray, list[list[str]]]
 NON_INFERIORITY_MARGIN = 0.02
+# What may differ between the folds of one recipe.
+_FOLD_KEYS = ("fold", "test_speaker", "validation_speaker", "pairing_seed", "root", "test_root")
+
+
+def runs_by_recipe(runs: Sequence[RunRecord]) -> list[list[RunRecord]]:
+    """Runs whose configurations differ in nothing but name, seeds and fold, together."""
+    groups: dict[str, list[RunRecord]] = {}
+    for run in runs:
+        config = copy.deepcopy(run.config)
+        for key in ("name", "seeds"):
+            config.pop(key, None)
+        for key in _FOLD_KEYS:
+            config.get("data", {}).pop(key, None)
+        groups.setdefault(json.dumps(config, sort_keys=True, default=str), []).append(run)
+    return list(groups.values())
 
 
 def pool_runs(runs: Sequence[RunRecord]) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from experiments.commands.fits import fits
 from experiments.commands.gallery import gallery
 from experiments.commands.neurobench import neurobench
 from experiments.commands.nir import nir
-from experiments.commands.places import limit_threads, new_folder
+from experiments.commands.places import limit_threads, new_folder, wait_asleep
 from experiments.commands.recipes import recipes
 from experiments.commands.runs import runs
 from experiments.commands.stream import stream
@@ -200,6 +200,7 @@ def _examine_gpu(json_path: Path | None) -> None:
 def main() -> None:
     """Run the command line; every expected error is one line and an exit code."""
     errors = Console(stderr=True)
+    wait_asleep()
     try:
         app(standalone_mode=False)
     except typer.Exit as leave:

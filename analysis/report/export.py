@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from analysis.records import load_run
-from analysis.report.runs import run_labels, runs_table
+from analysis.report.runs import pooled_tables, run_labels, runs_table, settings_table
 from analysis.report.view import tables_of
 from analysis.tables import Table, to_latex, to_markdown
 from spikefuse.atomic import write_bytes
@@ -20,7 +20,8 @@ def write_tables(run_dirs: Sequence[Path], folder: Path) -> list[Path]:
     Parameters
     ----------
     run_dirs : sequence of Path
-        Of several runs each table's name begins with the run's, and ``runs`` compares them.
+        Of several runs each table's name begins with the run's, and ``runs``, ``settings`` and, for
+        runs of one recipe, ``pooled`` compare them.
     folder : Path
         Made where it is missing; files of the same names are replaced.
 
@@ -45,8 +46,14 @@ def write_tables(run_dirs: Sequence[Path], folder: Path) -> list[Path]:
         tables |= {f"{start}{name}": table for name, table in tables_of(run).items()}
     if len(runs) > 1:
         tables["runs"] = runs_table(runs)
+        tables["settings"] = settings_table(runs)
+        pooled = pooled_tables(runs)
+        for number, (table, _) in enumerate(pooled, start=1):
+            tables["pooled" if len(pooled) == 1 else f"pooled-{number}"] = table
     written: list[Path] = []
     for name, table in tables.items():
+        if not table.rows:
+            continue
         for suffix, text in (("md", to_markdown(table)), ("tex", to_latex(table))):
             path = folder / f"{name}.{suffix}"
             write_bytes(path, text.encode())

@@ -7,7 +7,14 @@ from importlib import resources
 from pathlib import Path
 
 from analysis.records import RunRecord, load_run
-from analysis.report.runs import pareto_fronts, run_labels, runs_table, same_task
+from analysis.report.runs import (
+    pareto_fronts,
+    pooled_tables,
+    run_labels,
+    runs_table,
+    same_task,
+    settings_table,
+)
 from analysis.report.view import Detail, view_of
 from spikefuse.atomic import write_bytes
 from spikefuse.errors import ConfigError
@@ -83,6 +90,8 @@ def _render(runs: Sequence[RunRecord], detail: Detail) -> str:
         pareto=pareto_fronts(runs),
         joined=same_task(runs),
         table=runs_table(runs) if len(runs) > 1 else None,
+        pooled=pooled_tables(runs) if len(runs) > 1 else [],
+        settings=settings_table(runs),
         detail=detail,
         left_out=f"{detail.said}; {_OWN}." if detail.said else "",
         style=_text("report.css"),

@@ -8,6 +8,7 @@ from typing import Any
 from analysis.fronts import monotone_front
 from analysis.model_fronts import blocks_of
 from analysis.naming import energy_unit, format_pj, model_name
+from analysis.pooled import pool_runs, runs_by_recipe
 from analysis.records import RunRecord
 from analysis.report.lines import Axis, Series, Spot, draw_lines
 from analysis.report.svg import tints
@@ -57,11 +58,10 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]
 
 
 def runs_table(runs: Sequence[RunRecord]) -> Table:
-    """One line for each run and model: accuracy with its interval, latency, energies, settings."""
+    """One line for each run and model: accuracy with its interval, latency, energies."""
     profiles = _profiles(runs)
-    told = [_in_words(found) for found in differences(runs)]
     rows: list[tuple[str, ...]] = []
-    for label, run, words in zip(run_labels(runs), runs, told, strict=True):
+    for label, run in zip(run_labels(runs), runs, strict=True):
         for name, entry in run.result["models"].items():
             interval = entry.get("accuracy_interval")
             rows.append(
@@ -76,22 +76,76 @@ def runs_table(runs: Sequence[RunRecord]) -> Table:
                         for p in profiles
                         for m in ENERGY_METRICS[:1]
                     ),
-                    words,
                 )
             )
     energies = [f"{METRIC_NAMES['dynamic_pj']} energy, {p} (modelled)" for p in profiles]
-    header = (
-        "run",
-        "model",
-        "accuracy",
-        "95 % interval",
-        "latency p50 (ms)",
-        *energies,
-        "settings",
-    )
-    if all(not row[-1] for row in rows):
-        header, rows = header[:-1], [row[:-1] for row in rows]
+    header = ("run", "model", "accuracy", "95 % interval", "latency p50 (ms)", *energies)
     return Table("Runs", header, tuple(rows))
+
+
+def settings_table(runs: Sequence[RunRecord]) -> Table:
+    """A line for each run with the settings that are not the same in all, a column each."""
+    found = differences(runs)
+    keys = list(found[0]) if found else []
+    shown, more = keys[:_SHOWN_SETTINGS], keys[_SHOWN_SETTINGS:]
+    rows = [
+        (label, *(one[key] for key in shown))
+        for label, one in zip(run_labels(runs), found, strict=True)
+    ]
+    title = "Settings that set the runs apart"
+    if more:
+        title += f" ({len(shown)} of {len(keys)}; also {', '.join(more)})"
+    return Table(title, ("run", *shown), tuple(rows) if keys else ())
+
+
+def pooled_tables(runs: Sequence[RunRecord]) -> list[tuple[Table, list[str]]]:
+    """Each recipe's runs as one, with what that says: see `pool_runs`.
+
+    None of a recipe with a single run, or whose runs cannot be pooled.
+    """
+    found: list[tuple[Table, list[str]]] = []
+    for group in runs_by_recipe(runs):
+        if len(group) == 1 or any(run.predictions is None for run in group):
+            continue
+        pooled = pool_runs(group)
+        if not pooled["models"]:
+            continue
+        profiles = list(next(iter(pooled["models"].values()))["dynamic_pj"])
+        gained = {d["second"]: d for d in pooled["differences"]}
+        rows = [
+            (
+                model_name(name),
+                f"{row['accuracy']:.3f}",
+                "{:.3f} to {:.3f}".format(*row["interval"]),
+                *_points(gained.get(name)),
+                f"{row['evidence_ms']:.0f}",
+                *(format_pj(row["dynamic_pj"][p]) for p in profiles),
+            )
+            for name, row in pooled["models"].items()
+        ]
+        header = (
+            "model",
+            "accuracy",
+            "95 % interval",
+            "SNN fusion minus it (points)",
+            "its 95 % interval",
+            "evidence time, median (ms)",
+            *(f"{METRIC_NAMES['dynamic_pj']} energy, {p} (modelled)" for p in profiles),
+        )
+        title = (
+            f"{pooled['n_runs']} runs of {group[0].result['name']} as one: "
+            f"{pooled['n_samples']:,} test samples, seeds {', '.join(map(str, pooled['seeds']))}"
+        )
+        found.append((Table(title, header, tuple(rows)), pooled["sentences"]))
+    return found
+
+
+def _points(difference: Mapping[str, Any] | None) -> tuple[str, str]:
+    """A difference of accuracies in points, and its interval."""
+    if difference is None:
+        return "n/a", "n/a"
+    low, high = difference["interval"]
+    return f"{100 * difference['difference']:+.1f}", f"{100 * low:+.1f} to {100 * high:+.1f}"
 
 
 def pareto_fronts(runs: Sequence[RunRecord]) -> list[dict[str, str]]:

@@ -13,6 +13,15 @@ def limit_threads(threads: int) -> None:
         os.environ.setdefault(name, str(threads))
 
 
+def wait_asleep() -> None:
+    """Let idle OpenMP threads sleep, before torch starts.
+
+    By default they spin until their partner is done. Where other work holds the partner's
+    processor, that wait is the whole time slice, at every parallel loop.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
 def new_folder(name: str) -> Path:
     """``runs/NAME-<time>`` below the working directory, not yet there."""
     stamp = time.strftime("%Y%m%d-%H%M%S")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +12,7 @@ from rich.console import Console
 from analysis.answers import accuracy_difference
 from analysis.energy_verdict import SEEDS_FOR_A_VERDICT, energy_findings, sentence
 from analysis.model_fronts import describe_fronts
-from analysis.pooled import pool_runs
+from analysis.pooled import pool_runs, runs_by_recipe
 from analysis.records import SCHEMA, RunRecord, load_run
 from analysis.tables import profiles_of
 from analysis.verdict import sentences
@@ -23,9 +21,6 @@ from experiments.evaluation.compare_tables import print_findings, print_fronts
 from experiments.evaluation.repricing import as_one, with_profiles
 from spikefuse.cost.pricing import REUSES
 from spikefuse.errors import ConfigError
-
-# What may differ between the folds of one recipe.
-_FOLD_KEYS = ("fold", "test_speaker", "validation_speaker", "pairing_seed", "root", "test_root")
 
 
 def compare_runs(
@@ -71,7 +66,7 @@ def compare_runs(
     runs = [load_run(folder) for folder in folders]
     if profiles:
         runs = [with_profiles(run, profiles) for run in runs]
-    groups = by_recipe(runs)
+    groups = runs_by_recipe(runs)
     fronts = describe_fronts(groups, _shared_profiles(runs), at_accuracy)
     if len(runs) == 1:
         found = _compare_one(_only(runs[0], reuse), console)
@@ -89,19 +84,6 @@ def compare_runs(
             )
     print_fronts(fronts, console)
     return {**found, "fronts": fronts}
-
-
-def by_recipe(runs: Sequence[RunRecord]) -> list[list[RunRecord]]:
-    """Runs whose configurations differ in nothing but name, seeds and fold, together."""
-    groups: dict[str, list[RunRecord]] = {}
-    for run in runs:
-        config = copy.deepcopy(run.config)
-        for key in ("name", "seeds"):
-            config.pop(key, None)
-        for key in _FOLD_KEYS:
-            config.get("data", {}).pop(key, None)
-        groups.setdefault(json.dumps(config, sort_keys=True, default=str), []).append(run)
-    return list(groups.values())
 
 
 def _compare_one(run: RunRecord, console: Console) -> dict[str, Any]:

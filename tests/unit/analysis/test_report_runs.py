@@ -6,12 +6,21 @@ import re
 import pytest
 from unit.analysis.conftest import make_result, write_run
 
+from analysis.pooled import pool_runs
 from analysis.records import load_run
 from analysis.report import page as page_module
 from analysis.report import write_report, write_tables
 from analysis.report.constants import constants_tables
 from analysis.report.embedded import embedded_json
-from analysis.report.runs import differences, pareto_fronts, run_labels, runs_table, same_task
+from analysis.report.runs import (
+    differences,
+    pareto_fronts,
+    pooled_tables,
+    run_labels,
+    runs_table,
+    same_task,
+    settings_table,
+)
 from analysis.tables import Table, to_latex
 from spikefuse.errors import ConfigError
 
@@ -75,10 +84,45 @@ def test_runs_of_different_data_share_no_front(tmp_path) -> None:
 def test_cells_of_all_runs_equal_their_results(tmp_path) -> None:
     paths = copies(tmp_path, 2)
     table = runs_table([load_run(path) for path in paths])
-    assert table.header[-1] == "settings"
     row = next(row for row in table.rows if row[:2] == ("tiny (run1)", "SNN fusion"))
     assert row[2:6] == ("0.898", "0.850 to 0.940", "40.2", "1.98 uJ")
-    assert row[-1] == "train.lr = 0.002"
+
+
+def test_what_sets_runs_apart_has_a_column_each(tmp_path) -> None:
+    paths = copies(tmp_path, 2)
+    table = settings_table([load_run(path) for path in paths])
+    assert table.header == ("run", "train.lr")
+    assert table.rows == (("tiny (run0)", "0.001"), ("tiny (run1)", "0.002"))
+    assert not settings_table([load_run(paths[0])] * 2).rows
+    many = "\n".join(f"k{i} = {{}}" for i in range(8))
+    for value, path in enumerate(paths):
+        text = many.replace("{}", str(value))
+        (path / "config.toml").write_text(f'name = "tiny"\n[train]\n{text}\n')
+    table = settings_table([load_run(path) for path in paths])
+    assert table.header == ("run", *(f"train.k{i}" for i in range(6)))
+    assert table.title.endswith("(6 of 8; also train.k6, train.k7)")
+
+
+def test_runs_of_one_recipe_are_shown_as_one(tmp_path) -> None:
+    paths = [write_run(tmp_path / f"run{i}", make_result()) for i in range(2)]
+    for fold, path in enumerate(paths):
+        (path / "config.toml").write_text(f'name = "tiny"\n[data]\nfold = {fold}\n')
+    other = copies(tmp_path / "other", 1)
+    runs = [load_run(path) for path in [*paths, *other]]
+    (found,) = pooled_tables(runs)
+    table, said = found
+    pooled = pool_runs(runs[:2])
+    assert table.title.startswith(f"2 runs of tiny as one: {pooled['n_samples']:,} test samples")
+    assert [row[1] for row in table.rows] == [
+        f"{entry['accuracy']:.3f}" for entry in pooled["models"].values()
+    ]
+    dense = next(d for d in pooled["differences"] if d["second"] == "dense")
+    row = next(row for row in table.rows if row[0] == "dense twin")
+    assert row[3] == f"{100 * dense['difference']:+.1f}"
+    assert said == pooled["sentences"]
+    text = write_report([run.path for run in runs], tmp_path / "all.html").read_text()
+    assert table.title in text
+    assert not pooled_tables([runs[0], runs[2]])  # two recipes
 
 
 def test_a_page_of_many_runs_is_small_and_says_what_it_leaves_out(tmp_path) -> None:
@@ -130,7 +174,7 @@ def test_tables_are_written_in_both_forms(plain_run, tmp_path) -> None:
     assert "| SNN fusion | 0.900 | 0.850 to 0.940 | 40 |" in markdown
     several = write_tables([plain_run, plain_run], tmp_path / "more")
     assert "runs.tex" in {path.name for path in several}
-    assert len(several) == 2 * len(paths) + 2
+    assert len(several) == 2 * len(paths) + 4  # runs, pooled
     with pytest.raises(ConfigError, match="at least one run"):
         write_tables([], tmp_path)
 

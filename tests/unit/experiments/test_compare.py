@@ -10,9 +10,10 @@ import pytest
 from rich.console import Console
 from unit.analysis.conftest import make_result, write_run
 
+from analysis.pooled import runs_by_recipe
 from analysis.records import load_run
 from experiments.config import load_config, to_toml
-from experiments.evaluation.compare import by_recipe, compare_runs
+from experiments.evaluation.compare import compare_runs
 from spikefuse.cost.stored import stored_counts
 from spikefuse.errors import ConfigError
 from spikefuse.opcounts import OpCounts, PathCounts
@@ -138,7 +139,7 @@ def test_folds_are_one_recipe_and_sizes_are_not(run: Any) -> None:
         run("fold-1", 5, 0.9, "data.fold=1", "data.test_speaker=b"),
         run("small", 5, 0.9, "model.fusion_hidden=12"),
     ]
-    groups = by_recipe([load_run(path) for path in paths])
+    groups = runs_by_recipe([load_run(path) for path in paths])
     assert [[r.path.name for r in group] for group in groups] == [["fold-0", "fold-1"], ["small"]]
 
 
