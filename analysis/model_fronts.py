@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -95,7 +95,8 @@ def describe_front(
         ``models``: of each priced one ``points`` on its front (accuracy, energy_pj, latency_ms,
         source) and ``hypervolume`` (secondary). ``accuracy``, and ``at_accuracy``: of each model
         ``energy_pj`` and ``latency_ms``, None where it is not reached. ``dominance`` and ``ratio``
-        of SNN and dense twin, see `_dominance` and `_ratio`.
+        of SNN and dense twin, see `_dominance` and `_ratio`. ``own``: each network of one's own
+        beside them, own / other.
     """
     runs = [run for group in groups for run in group]
     names = list(dict.fromkeys(name for run in runs for name in run.result["models"]))
@@ -136,7 +137,38 @@ def describe_front(
     if all(name in blocks for name in _SIDES):
         described["dominance"] = _dominance(blocks["snn"], blocks["dense"])
         described["ratio"] = _ratio(blocks["snn"], blocks["dense"], target)
+    entries = runs[0].result["models"]
+    own = [name for name in blocks if "own_network" in entries.get(name, {})]
+    if own:
+        beside = [name for name in _SIDES if name in blocks]
+        guessing = {n for n in (*own, *beside) if entries[n]["accuracy_interval"][0] <= chance}
+        described["own"] = {
+            name: {
+                other: _beside(blocks, best, name, other, guessing, accuracy) for other in beside
+            }
+            for name in own
+        }
     return described
+
+
+def _beside(
+    blocks: Mapping[str, Sequence[Block]],
+    best: Mapping[str, float],
+    own: str,
+    other: str,
+    guessing: set[str],
+    accuracy: float | None,
+) -> dict[str, Any]:
+    """Energy of a network of one's own / that of another at one accuracy, see `_ratio`.
+
+    The accuracy is the lower of the two best by default. A guess costs nothing, so nothing is said
+    of a network that may be guessing.
+    """
+    at_chance = [name for name in (own, other) if name in guessing]
+    if at_chance:
+        return {"accuracy": None, "reason": f"{' and '.join(at_chance)} may be at chance"}
+    target = min(best[own], best[other]) if accuracy is None else accuracy
+    return {"accuracy": target, **_ratio(blocks[other], blocks[own], target)}
 
 
 def pool_blocks(folds: Sequence[Sequence[Block]]) -> list[Block]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from analysis.naming import format_pj, model_name
+from analysis.own_networks import own_lines
 from analysis.tables import Table
 
 
@@ -26,7 +27,7 @@ def fronts_table(result: Mapping[str, Any]) -> Table:
                     "not reached" if time_ms is None else f"{time_ms:.0f}",
                 )
             )
-        notes += _dominance(profile, front)
+        notes += [*_dominance(profile, front), *own_lines(profile, front)]
     return Table(
         "Fronts: least dynamic energy (modelled, nominal constants), and least time, for one "
         "accuracy",

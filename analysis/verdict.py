@@ -8,6 +8,7 @@ from typing import Any
 from analysis.answers import accuracy_difference, lonely_groups
 from analysis.energy_verdict import SEEDS_FOR_A_VERDICT, energy_findings, figures_only, sentence
 from analysis.naming import model_name
+from analysis.own_networks import own_sentences
 from analysis.records import RunRecord
 
 
@@ -34,7 +35,7 @@ def sentences(run: RunRecord) -> list[str]:
         missing = [model_name(name) for name in ("snn", "dense") if name not in models]
         lines.append(f"No comparison: this run holds no {' and no '.join(missing)}.")
     lines += _fusion(result)
-    return lines
+    return lines + own_sentences(run)
 
 
 def _accuracy(run: RunRecord) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 from analysis.energy_verdict import SEEDS_FOR_A_VERDICT
 from analysis.latency_tables import latency_tables
+from analysis.own_networks import own_table
 from analysis.records import RunRecord
 from analysis.report.cards import cards_of
 from analysis.report.constants import assumptions, constants_tables
@@ -73,6 +74,7 @@ def tables_of(run: RunRecord) -> dict[str, Table]:
     result = run.result
     tables = {
         "results": results_table(result),
+        "own": own_table(result),
         "energy": energy_table(result),
         "ratios": ratio_table(result),
         "ranges": ranges_table(result),

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from analysis.energy_verdict import SEEDS_FOR_A_VERDICT
 from analysis.naming import format_pj, model_name
+from analysis.own_networks import own_lines
 
 _TOTALS = {"dynamic": "dynamic", "with_static": "+ static", "with_sensors": "+ sensors"}
 _OUTCOMES = {"snn": "SNN", "dense": "dense twin"}
@@ -78,7 +79,7 @@ def print_fronts(fronts: Mapping[str, Mapping[str, Any]], console: Console) -> N
     if table.row_count:
         console.print(table)
     for profile, front in fronts.items():
-        for line in _front_lines(profile, front):
+        for line in (*_front_lines(profile, front), *own_lines(profile, front)):
             console.print(f"- {line}", highlight=False, markup=False)
 
 

@@ -104,7 +104,9 @@ def add_foreign(
             found["accuracy_by_seed"] *= len(config.seeds) // len(learners)
         entry["missing"] = missing
     entry["host"] = describe_host(learners[0], data, config)
-    entry["own_network"] = facts | ({} if train else {"note": _UNTRAINED})
+    entry["own_network"] = facts | {"answers": learners[0].answers}
+    if not train:
+        entry["own_network"]["note"] = _UNTRAINED
     _write(folder, run, config, data, about.name, tested, validation)
     result["models"][about.name] = entry
     write_json(folder / "result.json", result)

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -41,6 +42,7 @@ class Plain(nn.Module):
     def forward(self, vision, audio):
         return self.out(self.hidden(audio.flatten(2)).relu())
 """
+LOIHI = "loihi1_davies2018"
 NET = Foreign("two_of_mine:Two", name="mine", loop=True)
 
 
@@ -59,6 +61,17 @@ def module(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyP
     folder = tmp_path_factory.mktemp("own")
     (folder / "two_of_mine.py").write_text(MODULE)
     monkeypatch.syspath_prepend(folder)
+
+
+def missing_in(found: dict[str, Any], expected: dict[str, Any], at: str = "") -> list[str]:
+    """What an entry lacks of another, but for names of layers and a chip that cannot hold it."""
+    lacks: list[str] = []
+    for key, value in expected.items():
+        if key not in found:
+            lacks.append(f"{at}/{key}")
+        elif isinstance(value, dict) and key not in ("by_path", "exact", "exact_at", LOIHI):
+            lacks += missing_in(found[key], value, f"{at}/{key}")
+    return lacks
 
 
 def digest(folder: Path) -> dict[str, str]:
@@ -88,6 +101,17 @@ def test_it_is_one_more_row_and_the_run_stays_as_it_was(run: Path, tmp_path: Pat
     assert mine["params"] == (34 * 34 * 2 + 64 + 10) * 12
     theirs = json.loads((run / "result.json").read_text())["models"]
     assert record.result["models"]["snn"] == theirs["snn"]
+    assert missing_in(mine, theirs["snn"]) == []
+    assert mine["accuracy_by_precision"]["int8"]["accuracy"] is not None
+    for profile, estimate in mine["energy"].items():
+        over_time = mine["anytime"]["energy"][profile]["dynamic_pj"]
+        if estimate["dynamic_pj"] is None:
+            assert mine["anytime"]["energy"][profile]["reason"] == estimate["reason"]
+        else:
+            assert over_time[-1] == pytest.approx(estimate["dynamic_pj"])
+    on_chip = mine["latency"]["by_profile"][LOIHI]
+    assert on_chip["mean_ms"] is None
+    assert "event-driven layers only" in on_chip["reasons"]["compute"]
     assert record.predictions is not None
     rows = record.predictions["model"] == "mine"
     right = (record.predictions["prediction"] == record.predictions["label"])[rows]
