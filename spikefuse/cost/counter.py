@@ -287,6 +287,7 @@ class Counter:
             path, weight = frame.call.path(output.numel(), frame.setting), frame.call.weight
             known = weight.data_ptr(), weight.numel()
             self._note(frame.role.path, path, frame.call.traffic, known)
+            self._dispatch_rules().see_product(path, output)
         elif frame.role.ruled:
             n_active = None if frame.updates is None else frame.updates.n
             self._count_by_rule(module, frame.role, args, output, n_active)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
+from torch.utils.weak import WeakIdKeyDictionary
 
 from spikefuse.cost.constancy import Constants
 from spikefuse.cost.contractions import (
@@ -25,6 +26,11 @@ from spikefuse.opcounts import PathCounts
 # Operations of ours that move events; their arithmetic is that of the modules that call them.
 _OURS_FREE = frozenset({"compact", "expand", "bin_events"})
 _PRODUCTS = frozenset({"mm", "addmm", "bmm", "baddbmm", "mv", "addmv", "dot", "vdot", "addbmm"})
+# Other shapes of the same values.
+_SHAPES = frozenset(
+    {"view", "_unsafe_view", "_reshape_alias", "unsqueeze", "squeeze", "permute", "transpose", "t",
+     "clone", "detach", "alias"}
+)  # fmt: skip
 _WITH_SUMMAND = frozenset({"addmm", "baddbmm", "addmv", "addbmm"})
 
 
@@ -62,6 +68,35 @@ class DispatchRules:
 
     def __init__(self, constants: Constants) -> None:
         self.constants = constants
+        self._currents: Any = WeakIdKeyDictionary()
+
+    def see_product(self, path: PathCounts, output: Any) -> None:
+        """Note what spikes made by way of weights.
+
+        Two such currents are one product of the spikes side by side, so their sum is made by the
+        accumulates that are counted already.
+        """
+        if path.kind == "event" and isinstance(output, Tensor):
+            self._add_current(output)
+
+    def _add_current(self, current: Tensor, n_writes: int = 0) -> None:
+        """Note a current that is still to be written so often."""
+        version = -1 if current.is_inference() else current._version + n_writes
+        self._currents[current] = version
+
+    def _is_sum_of_currents(
+        self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any
+    ) -> bool:
+        """Whether an operation adds what several synapses send to the same neurons."""
+        if name not in ("add", "sub") or kwargs.get("alpha", 1) != 1 or len(args) != 2:
+            return False
+        return all(self._is_current(x) and x.shape == out.shape for x in args)
+
+    def _is_current(self, x: Any) -> bool:
+        """Whether it is a current, and was not written since."""
+        if not isinstance(x, Tensor) or x not in self._currents:
+            return False
+        return bool(self._currents[x] == (-1 if x.is_inference() else x._version))
 
     def count(
         self,
@@ -80,19 +115,28 @@ class DispatchRules:
         is_product = name in _PRODUCTS or name == "convolution"
         holds = self.constants.is_weight if is_product else self.constants.holds
         if name not in RANDOM and all(holds(t) for t in tensors):
-            for made in _flat((out,)):
-                self.constants.add(made, tensors)
+            for same in _flat((out,)):
+                self.constants.add(same, tensors)
             return None
         if func._schema.is_mutable and isinstance(args[0], Tensor):
             self.constants.drop(args[0])
         if space != "aten":
             return f"{space}.{name}"
+        if self._is_sum_of_currents(name, args, kwargs, out):
+            self._add_current(out, int(func._schema.is_mutable))
+            return None
+        if name in _SHAPES and self._is_current(args[0]):
+            self._add_current(out)
         if name in FREE and not (name == "abs" and tensors[0].is_complex()):
             return None
-        if name in _PRODUCTS:
-            return self._product(name, args, setting)
-        if name == "convolution":
-            return self._convolution(args, out, setting)
+        if is_product:
+            made = (
+                self._convolution(args, out, setting)
+                if name == "convolution"
+                else self._product(name, args, setting)
+            )
+            self.see_product(made.path, out)
+            return made
         if products_only and rule_of(name) is not None:
             return None
         if name == "abs":
