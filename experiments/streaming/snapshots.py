@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from torch import Tensor
@@ -132,6 +131,7 @@ class Keeper:
             if is_leftover(path):  # of a process that was killed while it wrote
                 path.unlink(missing_ok=True)
         if not self.path.exists():
+            self._began_s = time.monotonic()
             self.save()
             return False
         load_parts(self.path, self._parts())
@@ -145,6 +145,7 @@ class Keeper:
         for name in live:
             self._session.buffer.outcomes.note(name, "pause", detail=f"{away_s:.1f} s unheard")
         epoch.start_us = pace.start_us = self._session.reached_us
+        self._began_s = time.monotonic()
         self.save()
         return True
 
@@ -245,23 +246,15 @@ def mark_of(where: str) -> str:
 
 @contextmanager
 def stopped_gently() -> Iterator[None]:
-    """SIGTERM is Ctrl-C inside the block, as service managers send it: a last snapshot is written.
+    """SIGTERM is Ctrl-C inside the block: service managers send it, and background jobs get it.
 
-    Nothing is changed where Ctrl-C does not work: outside the main thread, or where it is ignored.
+    Nothing is changed outside the main thread, or where somebody else handles it.
     """
     here = threading.current_thread() is threading.main_thread()
-    if (
-        not here
-        or signal.getsignal(signal.SIGINT) is not signal.default_int_handler
-        or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
-    ):
+    if not here or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
         yield
         return
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        signal.raise_signal(signal.SIGINT)
-
-    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
     finally:

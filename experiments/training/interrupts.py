@@ -5,26 +5,25 @@ from __future__ import annotations
 import signal
 import threading
 from types import FrameType, TracebackType
-from typing import Any
 
 
 class Interrupts:
     """Hold back SIGINT inside the block; `wanted` says whether it came.
 
-    A second one goes through at once. Outside the main thread, where Python takes no signals, and
-    where SIGINT is ignored, nothing is changed.
+    SIGTERM, too, where it is handled alike. A second one goes through at once. Outside the main
+    thread, where Python takes no signals, and where SIGINT is ignored, nothing is changed.
     """
 
     def __init__(self) -> None:
         self.wanted = False
-        self._before: Any = None
-        self._active = False
+        self._held: list[signal.Signals] = []
 
     def __enter__(self) -> Interrupts:
-        here = threading.current_thread() is threading.main_thread()
-        if here and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-            self._before = signal.signal(signal.SIGINT, self._note)
-            self._active = True
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                if signal.getsignal(number) is signal.default_int_handler:
+                    signal.signal(number, self._note)
+                    self._held.append(number)
         return self
 
     def __exit__(
@@ -33,9 +32,9 @@ class Interrupts:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._active:
-            signal.signal(signal.SIGINT, self._before)
-            self._active = False
+        for number in self._held:
+            signal.signal(number, signal.default_int_handler)
+        self._held = []
         if self.wanted and kind is None:
             raise KeyboardInterrupt
 

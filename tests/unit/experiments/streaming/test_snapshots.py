@@ -212,7 +212,7 @@ def test_lines_after_the_snapshot_are_not_written_twice(tmp_path: Path) -> None:
     assert "has ended" in fourth.keeper.told()
     assert said(Path(fourth.lines)) == said(Path(third.lines))
     assert fourth.keeper.n_pauses == 3
-    assert fourth.keeper.host_s > host_s - 0.1 > 0
+    assert fourth.keeper.host_s > host_s / 2 > 0
 
 
 def test_lines_of_a_live_stream_stay_but_for_a_broken_one(tmp_path: Path) -> None:
@@ -363,6 +363,15 @@ def test_a_recording_is_known_by_its_content(tmp_path: Path) -> None:
     assert mark_of("udp:3333") == mark_of("udp:4444") == "udp"
 
 
+def test_a_background_job_that_ignores_ctrl_c_is_stopped_gently_too() -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with stopped_gently(), pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_waits_until_the_chunk_under_way_is_through(number: int) -> None:
     seen: list[int] = []
@@ -370,7 +379,7 @@ def test_a_signal_waits_until_the_chunk_under_way_is_through(number: int) -> Non
     def sink(record: dict) -> None:
         seen.append(record["step"])
         if len(seen) == 1:
-            os.kill(os.getpid(), number)
+            signal.raise_signal(number)
 
     session = session_of("none", Call(sink))
     with stopped_gently(), pytest.raises(KeyboardInterrupt):
