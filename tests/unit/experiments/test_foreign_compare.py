@@ -111,7 +111,7 @@ def test_it_is_one_more_row_and_the_run_stays_as_it_was(run: Path, tmp_path: Pat
             assert over_time[-1] == pytest.approx(estimate["dynamic_pj"])
     on_chip = mine["latency"]["by_profile"][LOIHI]
     assert on_chip["mean_ms"] is None
-    assert "event-driven layers only" in on_chip["reasons"]["compute"]
+    assert "out drives no neurons" in on_chip["reasons"]["compute"]
     assert record.predictions is not None
     rows = record.predictions["model"] == "mine"
     right = (record.predictions["prediction"] == record.predictions["label"])[rows]
