@@ -166,7 +166,7 @@ class Session:
     def state(self) -> State:
         """As of `Part`: the tally, the last decision and what is thought of the clocks."""
         tally = vars(self.tally)
-        held = {name: torch.tensor(tally[name], dtype=torch.float64) for name in _LATENCIES}
+        held = {n: torch.from_numpy(np.fromiter(tally[n], np.float64)) for n in _LATENCIES}
         plain = {name: value for name, value in tally.items() if name not in _LATENCIES}
         last = None
         if self.last is not None:

@@ -363,6 +363,14 @@ def test_a_recording_is_known_by_its_content(tmp_path: Path) -> None:
     assert mark_of("udp:3333") == mark_of("udp:4444") == "udp"
 
 
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """As of a terminal, though the tests may run in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def test_a_background_job_that_ignores_ctrl_c_is_stopped_gently_too() -> None:
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
@@ -373,6 +381,7 @@ def test_a_background_job_that_ignores_ctrl_c_is_stopped_gently_too() -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.usefixtures("ctrl_c")
 def test_a_signal_waits_until_the_chunk_under_way_is_through(number: int) -> None:
     seen: list[int] = []
 
