@@ -15,6 +15,15 @@ def recipes(
         list[Path] | None,
         typer.Option("--run", help="A finished run of a timed scene, for the page. Repeatable."),
     ] = None,
+    sweep: Annotated[
+        Path | None,
+        typer.Option(
+            "--sweep",
+            exists=True,
+            file_okay=False,
+            help="A finished sweep of the recipe operators, for the page.",
+        ),
+    ] = None,
     document: Annotated[
         Path | None,
         typer.Option(
@@ -36,12 +45,14 @@ def recipes(
         typer.echo(recipe_text(name).rstrip())
         return
     if document is not None:
-        from experiments.commands.recipe_tables import recipe_tables, scene_table
+        from experiments.commands.recipe_tables import operators_table, recipe_tables, scene_table
         from spikefuse.pages import write_tables
 
         tables = recipe_tables(recipe_heads())
         if runs:
             tables["recipe scenes"] = scene_table(runs)
+        if sweep is not None:
+            tables["recipe operators"] = operators_table(sweep)
         write_tables(document, tables)
     console = Console()
     for head in recipe_heads():

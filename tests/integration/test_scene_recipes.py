@@ -121,3 +121,9 @@ def test_a_sweep_takes_its_axis_from_the_recipe(
     points = json.loads((out / "sweep.json").read_text())["points"]
     assert [p["values"]["model.fusion"] for p in points] == ["concat", "late"]
     assert (out / "sweep.csv").read_text().count("late") == 1
+
+    page = tmp_path / "page.md"
+    marks = [f"<!-- {slash}recipe{name} -->" for name in ("s", " operators") for slash in ("", "/")]
+    page.write_text("\n".join(marks) + "\n")
+    spikefuse(monkeypatch, "recipes", "--sweep", str(out), "--document", str(page))
+    assert "| `late` |" in page.read_text()

@@ -1,8 +1,12 @@
 """Heads of recipes: what each must say, and how it is read."""
 
-import pytest
+from pathlib import Path
 
-from experiments.commands.recipe_tables import recipe_tables
+import pytest
+from unit.analysis.conftest import make_result, write_run
+
+from analysis.naming import format_pj
+from experiments.commands.recipe_tables import operators_table, recipe_tables
 from experiments.config import load_config, recipe_names, recipe_text
 from experiments.config_recipes import FIELDS, parse_head, recipe_heads
 from experiments.sweeps.grid import parse_axis, plan_sweep
@@ -62,3 +66,21 @@ def test_the_operator_recipe_sweeps_every_operator() -> None:
 def test_the_table_has_a_row_for_each_recipe() -> None:
     rows = recipe_tables(recipe_heads())["recipes"].splitlines()[2:]
     assert [row.split("|")[1].strip() for row in rows] == [f"`{name}`" for name in recipe_names()]
+
+
+def test_operators_of_a_sweep_stand_by_falling_accuracy(tmp_path: Path) -> None:
+    for operator, accuracy in (("concat", 0.8), ("coincidence", 0.9)):
+        result = make_result()
+        result["data"]["ideal"] = {"accuracy": 0.95, "interval": [0.9, 0.99], "additive": 0.5}
+        result["models"]["snn"] |= {"accuracy": accuracy, "accuracy_by_seed": [accuracy] * 2}
+        run = write_run(tmp_path / operator, result)
+        (run / "config.toml").write_text(f'name = "{operator}"\n[model]\nfusion = "{operator}"\n')
+    rows = [line.split(" | ") for line in operators_table(tmp_path).splitlines()[2:]]
+    assert [row[0].strip("| ") for row in rows] == [
+        "`coincidence`", "`concat`", "ideal observer", "additive observer"
+    ]  # fmt: skip
+    energy = make_result()["models"]["snn"]["energy"]["horowitz_45nm_fp32"]["dynamic_pj"]
+    assert rows[0][2:4] == ["0.900 0.900", format_pj(energy)]
+    (tmp_path / "concat" / "config.toml").write_text('name = "c"\n[train]\nepochs = 3\n')
+    with pytest.raises(ConfigError, match=r"--sweep must be .* 2 runs .* 'train.epochs'"):
+        operators_table(tmp_path)
