@@ -127,24 +127,45 @@ def test_a_buffer_goes_on(overflow, tmp_path: Path, pushed, cut: int) -> None:
     assert [c.events.tolist() for c in part.flush()] == [c.events.tolist() for c in whole.flush()]
 
 
+def test_a_stray_leap_is_undone_after_a_snapshot(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    whole, part = (JitterBuffer(SIZES, BufferParams(jump_ms=300.0)) for _ in range(2))
+    for buffer in (whole, part):
+        buffer.push("audio", events(np.array([1_000, 90_000_000]), rng))  # 90 s are the present
+    part = passed_on(part, JitterBuffer(SIZES, BufferParams(jump_ms=300.0)), tmp_path / "at")
+    for buffer in (whole, part):
+        buffer.push("audio", events(np.array([9_000, 12_000]), rng))
+    assert part.clock_us("audio") == whole.clock_us("audio") == 12_000
+
+
+def test_a_flood_is_counted_once_though_a_snapshot_is_amid_it(tmp_path: Path) -> None:
+    params = BufferParams(capacity=20, overflow="drop")
+    part, arrived = JitterBuffer(SIZES, params), events(np.arange(30), np.random.default_rng(0))
+    part.push("audio", arrived)
+    part = passed_on(part, JitterBuffer(SIZES, params), tmp_path / "at")
+    part.push("audio", arrived)
+    assert part.outcomes.by_modality()["audio"] == {"flood": 1, "flooded": 40}
+
+
 def watched(clocks: ClockEstimator, first: int, until: int) -> None:
-    """Common causes, half a second at a time, the other sensor 40 ms behind."""
+    """Common causes, half a second at a time, the other sensor 40 ms behind and told of first."""
     for k in range(first, until):
-        rng = np.random.default_rng(k)
-        causes = np.sort(rng.integers(k * 500_000, (k + 1) * 500_000, 8))
-        for sensor, lag in (("reference", 0), ("other", 40_000)):
-            times = np.sort(causes + lag + rng.integers(-300, 300, 8))
-            clocks.push(sensor, times, (k + 1) * 500_000, rng.integers(0, 8, 8))
+        rng = np.random.default_rng(k // 2)
+        causes = np.sort(rng.integers(k // 2 * 500_000, (k // 2 + 1) * 500_000, 60))
+        at = rng.integers(0, 8, 60)
+        lag_us = 0 if k % 2 else 40_000
+        times = np.sort(causes + lag_us + rng.integers(-300, 300, 60))
+        clocks.push("reference" if k % 2 else "other", times, None, at)
 
 
-@pytest.mark.parametrize("cut", [0, 1, 7, 12, 29])
+@pytest.mark.parametrize("cut", [0, 2, 14, 15, 25, 58])
 def test_an_estimator_of_clocks_goes_on(tmp_path: Path, cut: int) -> None:
     params = ClockParams(min_windows=5, history_windows=9, max_offset_ms=100.0)
     whole, part = ClockEstimator(params), ClockEstimator(params)
-    watched(whole, 0, 30)
+    watched(whole, 0, 60)
     watched(part, 0, cut)
     part = passed_on(part, ClockEstimator(params), tmp_path / "at")
-    watched(part, cut, 30)
+    watched(part, cut, 60)
     assert whole.estimate() is not None
     assert part.estimate() == whole.estimate()
     assert part.n_windows == whole.n_windows == 9
