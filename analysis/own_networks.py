@@ -19,7 +19,7 @@ _ANSWERS = {
 _ASKED = (
     "Asked again at each window: a run of its own for every time, what comes later left out, and "
     "paid for each time. Between the windows it has no answer, and its steps have no latency on a "
-    "chip."
+    "chip"
 )
 
 
@@ -64,7 +64,7 @@ def own_table(result: Mapping[str, Any]) -> Table:
 
 
 def own_lines(profile: str, front: Mapping[str, Any]) -> list[str]:
-    """What each network costs at one accuracy against SNN and dense twin, in words."""
+    """What each network costs at one accuracy against SNN and dense twin, without full stops."""
     lines: list[str] = []
     for name, others in front.get("own", {}).items():
         for other, found in others.items():
@@ -72,7 +72,7 @@ def own_lines(profile: str, front: Mapping[str, Any]) -> list[str]:
             if found["accuracy"] is None or found["value"] is None:
                 unknown = found["accuracy"] is None
                 why = found["reason"] if unknown else "one of them does not reach the accuracy"
-                lines.append(f"{start}: no comparison at equal accuracy: {why}.")
+                lines.append(f"{start}: no comparison at equal accuracy: {why}")
                 continue
             text = (
                 f"{start}, accuracy {found['accuracy']:.3f}: {found['value']:.3g} times the "
@@ -87,7 +87,7 @@ def own_lines(profile: str, front: Mapping[str, Any]) -> list[str]:
                     f", 95 % interval [{low:.3g}, {high:.3g}] over recordings and seeds (both "
                     f"reach it in {found['share_reached']:.0%} of draws)"
                 )
-            lines.append(f"{text}.")
+            lines.append(text)
     return lines
 
 

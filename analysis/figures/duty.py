@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from analysis.figures.style import GREY, MODEL_COLORS, house_style, save_figure
+from analysis.figures.style import GREY, color_of, house_style, save_figure
 from analysis.naming import model_name
+from analysis.own_networks import own_names
 from analysis.records import RunRecord
 from analysis.tables import profiles_of
 
@@ -17,12 +18,12 @@ _LINES = {"always_on_mw": "-", "gated_mw": "--"}
 
 
 def draw_duty(run: RunRecord, folder: Path) -> list[Path]:
-    """One panel per profile: SNN and dense twin, always on and gated, above their sensors."""
+    """One panel per profile: SNN, dense twin, own networks, always on and gated, above sensors."""
     models = run.result["models"]
     panels = {
         profile: {
             name: duty
-            for name in _SIDES
+            for name in (*_SIDES, *own_names(run.result))
             if name in models
             and (duty := models[name]["energy"].get(profile, {}).get("duty")) is not None
         }
@@ -39,7 +40,7 @@ def draw_duty(run: RunRecord, folder: Path) -> list[Path]:
         figure = Figure(figsize=(3.9 * len(panels), 3.5), layout="constrained")
         axes = figure.subplots(1, len(panels), squeeze=False)[0]
         for axis, (profile, found) in zip(axes, panels.items(), strict=True):
-            for name, duty in found.items():
+            for place, (name, duty) in enumerate(found.items()):
                 curves = {"always_on_mw": "always on", "gated_mw": "off between steps"}
                 for key, words in curves.items():
                     if duty[key] is None:
@@ -49,7 +50,7 @@ def draw_duty(run: RunRecord, folder: Path) -> list[Path]:
                     axis.plot(
                         duty["rates_hz"],
                         above,
-                        color=MODEL_COLORS[name],
+                        color=color_of(name, place),
                         linestyle=_LINES[key],
                         linewidth=3.0 if name == "dense" else 1.3,  # one may lie on the other
                         zorder=1 if name == "dense" else 2,

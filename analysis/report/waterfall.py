@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from analysis.naming import energy_unit, format_pj, model_name
+from analysis.own_networks import own_names
 from analysis.records import RunRecord
 from analysis.report.svg import Scale, bar, chart, legend, line, text, x_axis
 from analysis.tables import Table, profiles_of
@@ -76,7 +77,8 @@ def waterfalls(run: RunRecord) -> list[dict[str, Any]]:
 
     A profile that prices no model of the run is left out.
     """
-    models = [m for m in ("snn", "dense") if m in run.result["models"]]
+    shown = ("snn", "dense", *own_names(run.result))
+    models = [m for m in shown if m in run.result["models"]]
     models = models or list(run.result["models"])
     found: list[dict[str, Any]] = []
     for profile in profiles_of(run.result):

@@ -79,7 +79,8 @@ def print_fronts(fronts: Mapping[str, Mapping[str, Any]], console: Console) -> N
     if table.row_count:
         console.print(table)
     for profile, front in fronts.items():
-        for line in (*_front_lines(profile, front), *own_lines(profile, front)):
+        own = [f"{line}." for line in own_lines(profile, front)]
+        for line in (*_front_lines(profile, front), *own):
             console.print(f"- {line}", highlight=False, markup=False)
 
 

@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
+from analysis.figures.duty import draw_duty
 from analysis.model_fronts import describe_front
 from analysis.own_networks import own_lines, own_names, own_sentences, own_table
 from analysis.records import load_run
 from analysis.report.view import tables_of
+from analysis.report.waterfall import waterfalls
 from analysis.system_tables import fronts_table
 
 Write = Callable[[dict[str, Any]], Path]
@@ -90,6 +92,16 @@ def test_one_that_answers_once_says_what_that_means(mine: dict[str, Any]) -> Non
     table = own_table(mine)
     assert table.rows[0][3] == "once; asked again at each window (1)"
     assert "no latency on a chip" in table.notes[0]
+
+
+def test_its_energy_is_drawn_path_by_path_and_over_the_rate_of_answers(
+    mine: dict[str, Any], write: Write, tmp_path: Path
+) -> None:
+    run = load_run(write(mine))
+    shown = {f["profile"]: f["table"].rows for f in waterfalls(run)}
+    assert ("mine", "encoders.vision.synapses.0") in [row[:2] for row in shown[FP32]]
+    (table,) = (p for p in draw_duty(run, tmp_path) if p.suffix == ".csv")
+    assert f"{FP32},mine,always on" in table.read_text()
 
 
 def test_a_run_without_one_says_nothing(result: dict[str, Any], write: Write) -> None:
