@@ -146,7 +146,7 @@ def races(run: Path) -> bool:
 
 
 def necessity_table(rows: Sequence[Row]) -> str:
-    """Accuracy in percent, intact, and points lost under each control, means over seeds."""
+    """Accuracy in percent, intact, and points lost under each control, over seeds."""
     groups: dict[tuple[str, str, float], list[Row]] = {}
     for row in rows:
         if "frozen" in row:
@@ -164,13 +164,18 @@ def necessity_table(rows: Sequence[Row]) -> str:
                     for row in found
                     if control in row[how]
                 ]
-                cells.append(f"{np.mean(lost):.1f}" if lost else "as frozen")
+                cells.append(_spread(lost) if lost else "as frozen")
             intact = 100 * float(np.mean([row["frozen"][INTACT] for row in found]))
             lines.append(
                 [data, net, how, str(len(found)), f"{100 * chance:.0f}", f"{intact:.1f}", *cells]
             )
     heads = ["data", "model", "", "seeds", "chance", "intact", *CONTROLS.values()]
     return markdown_table(heads, lines)
+
+
+def _spread(values: Sequence[float]) -> str:
+    """Mean, lowest and highest."""
+    return f"{np.mean(values):.1f} ({min(values):.1f} to {max(values):.1f})"
 
 
 def race_table(rows: Sequence[Row]) -> str:

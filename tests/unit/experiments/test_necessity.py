@@ -78,6 +78,9 @@ def test_table_gives_points_lost() -> None:
         "frozen": {"intact": 0.9, "collapsed": 0.5, "bins": 0.6, "partner": 0.5},
         "retrained": {},
     }
-    lines = necessity_table([row]).splitlines()
+    other = row | {"frozen": row["frozen"] | {"bins": 0.5}}
+    lines = necessity_table([row, other]).splitlines()
     assert len(lines) == 3
-    assert lines[2].split("|")[-4:-1] == [" 40.0 ", " 30.0 ", " 40.0 "]
+    assert [cell.strip() for cell in lines[2].split("|")[-4:-1]] == [
+        "40.0 (40.0 to 40.0)", "35.0 (30.0 to 40.0)", "40.0 (40.0 to 40.0)"
+    ]  # fmt: skip
