@@ -143,9 +143,7 @@ def describe_front(
         beside = [name for name in _SIDES if name in blocks]
         guessing = {n for n in (*own, *beside) if entries[n]["accuracy_interval"][0] <= chance}
         described["own"] = {
-            name: {
-                other: _beside(blocks, best, name, other, guessing, accuracy) for other in beside
-            }
+            name: {other: _beside(blocks, name, other, guessing, accuracy) for other in beside}
             for name in own
         }
     return described
@@ -153,7 +151,6 @@ def describe_front(
 
 def _beside(
     blocks: Mapping[str, Sequence[Block]],
-    best: Mapping[str, float],
     own: str,
     other: str,
     guessing: set[str],
@@ -161,13 +158,15 @@ def _beside(
 ) -> dict[str, Any]:
     """Energy of a network of one's own / that of another at one accuracy, see `_ratio`.
 
-    The accuracy is the lower of the two best by default. A guess costs nothing, so nothing is said
-    of a network that may be guessing.
+    The accuracy is the lower of their two final answers' by default, not a best time's, which would
+    be chosen on the test pairs. A guess costs nothing, so nothing is said of a network that may be
+    guessing.
     """
     at_chance = [name for name in (own, other) if name in guessing]
     if at_chance:
         return {"accuracy": None, "reason": f"{' and '.join(at_chance)} may be at chance"}
-    target = min(best[own], best[other]) if accuracy is None else accuracy
+    final = min(blocks[name][0].points[-1].accuracy for name in (own, other))
+    target = final if accuracy is None else accuracy
     return {"accuracy": target, **_ratio(blocks[other], blocks[own], target)}
 
 
