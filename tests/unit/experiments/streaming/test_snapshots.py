@@ -226,7 +226,7 @@ def test_lines_of_a_live_stream_stay_but_for_a_broken_one(tmp_path: Path) -> Non
     assert said(Path(second.lines)) == kept
     outcomes = second.session.buffer.outcomes
     assert {name: outcomes.count(name, "pause") for name in SIZES} == dict.fromkeys(SIZES, 1)
-    assert "vision, audio unheard for 0." in second.keeper.told()
+    assert "vision, audio unheard for " in second.keeper.told()
 
 
 def test_another_file_of_lines_is_refused(tmp_path: Path) -> None:
@@ -259,6 +259,9 @@ def test_live_sources_go_on_at_the_streams_time_and_are_measured_anew(tmp_path: 
     session.run([Chunk("audio", leapt, 50_000_000 + LENGTH_US)])
     reached_us = session.reached_us
     assert session.buffer.outcomes.count("audio", "clock jump") == 1
+    for sensor in ("reference", "other"):
+        session.clocks.push(sensor, audio["t"], 2_000_000)
+    assert session.clocks.n_windows == 1
     keeper.save()
     session, _, epoch = opened()
     assert reached_us <= epoch.now_us() < reached_us + 10_000_000
@@ -327,21 +330,21 @@ def test_a_recorded_source_goes_on_at_its_place(kind: str, tmp_path: Path) -> No
         assert source.ended
 
 
-@given(st.integers(1, 9), st.integers(1, 9), st.integers(0, 60))
-def test_the_turns_of_sources_go_on_though_their_clocks_are_alike(
-    first: int, second: int, cut: int
-) -> None:
+@pytest.mark.parametrize("first", range(1, 6))
+@pytest.mark.parametrize("second", range(1, 6))
+def test_the_turns_of_sources_go_on_though_their_clocks_are_alike(first: int, second: int) -> None:
     def sources() -> list[Continued]:
-        lengths = zip(SIZES, (first, second), strict=True)
-        short = {name: EventStream.empty(SIZES[name], 60_000, name) for name in SIZES}
-        return [Continued(StreamSource(short[name], name, 5.0 * ms)) for name, ms in lengths]
+        lengths_ms = zip(SIZES, (5.0 * first, 5.0 * second), strict=True)
+        empty = {name: EventStream.empty(SIZES[name], 60_000, name) for name in SIZES}
+        return [Continued(StreamSource(empty[name], name, ms)) for name, ms in lengths_ms]
 
     expected = [(c.modality, c.now_us) for c in in_turn(sources())]
-    heard = [name for name, _ in expected[:cut]]
-    rest = sources()
-    for source in rest:
-        source.n_heard = heard.count(source.modality)
-    assert [(c.modality, c.now_us) for c in in_turn(rest)] == expected[cut:]
+    for cut in range(len(expected)):
+        heard = [name for name, _ in expected[:cut]]
+        rest = sources()
+        for source in rest:
+            source.n_heard = heard.count(source.modality)
+        assert [(c.modality, c.now_us) for c in in_turn(rest)] == expected[cut:]
 
 
 def test_a_paced_stream_does_not_wait_for_what_went_before() -> None:

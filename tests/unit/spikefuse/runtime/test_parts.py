@@ -131,11 +131,13 @@ def test_a_stray_leap_is_undone_after_a_snapshot(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     whole, part = (JitterBuffer(SIZES, BufferParams(jump_ms=300.0)) for _ in range(2))
     for buffer in (whole, part):
-        buffer.push("audio", events(np.array([1_000, 90_000_000]), rng))  # 90 s are the present
+        # The clock leaps to 90 s, and goes on there; then one stray time.
+        buffer.push("audio", events(np.array([1_000, 90_000_000, 90_005_000]), rng))
+        buffer.push("audio", events(np.array([500_000_000]), rng))
     part = passed_on(part, JitterBuffer(SIZES, BufferParams(jump_ms=300.0)), tmp_path / "at")
     for buffer in (whole, part):
-        buffer.push("audio", events(np.array([9_000, 12_000]), rng))
-    assert part.clock_us("audio") == whole.clock_us("audio") == 12_000
+        buffer.push("audio", events(np.array([90_030_000]), rng))
+    assert part.clock_us("audio") == whole.clock_us("audio") == 31_000
 
 
 def test_a_flood_is_counted_once_though_a_snapshot_is_amid_it(tmp_path: Path) -> None:
