@@ -96,7 +96,8 @@ def add_foreign(
     if not train:
         n = len(config.seeds)
         tested, validation, traced = tested * n, validation * n, traced * n
-    entry = _entry(learners[0], tested, validation, config, data, result)
+    environment = result["environment"]
+    entry = describe_model(learners[0], tested, validation, config, data, environment)
     add_latency(entry, learners[0], traced, config)
     missing = describe_missing(learners, data, config)
     if missing:
@@ -197,21 +198,6 @@ def _train(
 
     train_model(learner, data, config, seed, checkpoints, on_epoch)
     checkpoints.load_best(learner.model)
-
-
-def _entry(
-    learner: ForeignLearner,
-    tested: Sequence[Evaluation],
-    validation: Sequence[FinalScores],
-    config: Config,
-    data: PairedData,
-    result: Mapping[str, Any],
-) -> dict[str, Any]:
-    """Its part of result.json; it is spiking if it has neurons that were updated."""
-    entry = describe_model(learner, tested, validation, config, data, result["environment"])
-    total = entry["counts"]["total"]
-    neurons = total["neuron_updates_active"] + total["neuron_updates_idle"]
-    return entry | {"kind": "spiking" if neurons else "dense"}
 
 
 def _write(

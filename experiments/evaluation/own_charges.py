@@ -126,8 +126,7 @@ def _by_sample(
     learner: ForeignLearner, samples: list[MultiStream], whole: OpCounts
 ) -> StepCounts | str:
     """Its counts by step and sample, or why they are not known: those of all samples must agree."""
-    totals = whole.totals
-    if not totals["neuron_updates_active"] + totals["neuron_updates_idle"]:
+    if not learner.has_neurons:
         return "a network without neurons fills no cores"
     try:
         steps = steps_of_runs([counts_until(learner, [sample]) for sample in samples])

@@ -167,7 +167,7 @@ def _own_at(
     learner: ForeignLearner, form: FixedFormat, data: PairedData, seed: int
 ) -> ForeignLearner:
     """A network of one's own with rounded weights; membranes of other libraries stay in float."""
-    spiking = learner.wiring is not None and bool(learner.wiring.neurons)
+    spiking = learner.has_neurons
     none = f"{learner.name} has no twin of {form.weight_bits} bits"
     if spiking and form.state_bits < _STATE_BITS:
         raise ConfigError(

@@ -103,7 +103,7 @@ def describe_model(
         at = by_precision[estimate["precision"]]
         estimate |= {"accuracy": at["accuracy"], "accuracy_interval": at["interval"]}
     return {
-        "kind": "spiking" if learner.spiking else "dense",
+        "kind": learner.kind,
         "modalities": list(learner.modalities),
         "accuracy": float(np.mean(by_seed)),
         "accuracy_by_seed": by_seed,

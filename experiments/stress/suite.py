@@ -172,7 +172,7 @@ def describe(
         + (" and of the seeds" if several else ""),
         "models": {
             name: {
-                "kind": "spiking" if found[0].spiking else "dense",
+                "kind": found[0].kind,
                 "modalities": list(found[0].modalities),
             }
             for name, found in tested.learners.items()

@@ -152,6 +152,16 @@ class ForeignLearner(Learner):
         return self.about.layout != "frames"
 
     @property
+    def has_neurons(self) -> bool:
+        """Whether spiking neurons ran in it."""
+        return self.wiring is not None and bool(self.wiring.neurons)
+
+    @property
+    def kind(self) -> str:
+        """As of `Learner`: by what it is made of, whatever it reads."""
+        return "spiking" if self.has_neurons else "dense"
+
+    @property
     def by_step(self) -> bool:
         """Whether it answers while its events come."""
         return self.answers == "steps"

@@ -88,6 +88,11 @@ class Learner:
         return isinstance(self.model, FusionSNN | AwareSNN)
 
     @property
+    def kind(self) -> str:
+        """What it is called beside others: "spiking" or "dense"."""
+        return "spiking" if self.spiking else "dense"
+
+    @property
     def stepped(self) -> bool:
         """Whether the model works, and answers, while events come: step by step."""
         return self.spiking

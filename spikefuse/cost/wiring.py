@@ -31,6 +31,7 @@ class Wiring:
     drives : mapping of module name to frozenset of str
         Of neurons and layers of weights: those right before them, none between.
     neurons : frozenset of str
+        Those that ran.
     """
 
     modalities: Mapping[str, frozenset[str]]
@@ -149,4 +150,4 @@ def wiring_of(net: nn.Module, inputs: Mapping[str, Tensor], run: Callable[[], ob
             stack.callback(module.register_forward_hook(after, with_kwargs=True).remove)
         stack.enter_context(Following())  # type: ignore[no-untyped-call]
         run()
-    return Wiring(modalities, drives, frozenset(names[m] for m in neurons))
+    return Wiring(modalities, drives, frozenset(n for m in neurons if (n := names[m]) in drives))
