@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from experiments.config import Config
 from experiments.evaluation.charges import Charges, stepped
 from experiments.evaluation.own_charges import (
+    _read_alike,
+    _rising,
     behind_neurons,
     counts_at,
     counts_until,
@@ -27,7 +29,7 @@ from spikefuse.cost.profile import load_profile
 from spikefuse.cost.step_counts import count_steps
 from spikefuse.errors import ConfigError
 from spikefuse.neurons import FixedFormat
-from spikefuse.opcounts import OpCounts
+from spikefuse.opcounts import OpCounts, PathCounts
 
 LOIHI = "loihi1_davies2018"
 
@@ -153,6 +155,48 @@ def config() -> Config:
 @pytest.fixture(scope="module")
 def data(config: Config, tmp_path_factory: pytest.TempPathFactory) -> PairedData:
     return load_data(config.data, cache_dir=tmp_path_factory.mktemp("cache"))
+
+
+def test_a_count_that_falls_by_rounding_alone_stays_as_it_was() -> None:
+    counts = [OpCounts({"x": PathCounts(spikes_fired=n)}, 1) for n in (900, 899, 950, 10)]
+    found = [c.by_path["x"].spikes_fired for c in _rising(counts)]
+    assert found == [900, 900, 950, 10]  # the last one fell for another reason
+
+
+class Pooled(nn.Module):
+    """Neurons on the mean of pairs of inputs: whole in one sample, halves in the other."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.read = nn.Linear(1, 50, bias=False)
+        self.neurons = pytest.importorskip("snntorch").Leaky(beta=0.5, init_hidden=True)
+        self.out = nn.Linear(50, 2, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.out(self.neurons(self.read(x.mean(1, keepdim=True))))
+        return out
+
+
+def test_samples_that_are_read_otherwise_alone_are_charged_for_the_mean_one() -> None:
+    x = torch.ones(3, 2, 2)
+    x[:, 1, 0] = 0.0
+    learner, samples = given(Pooled(), x)
+    found = charged(learner, samples, tiny(), "horowitz_45nm_fp32")
+    assert found.energy_pj is not None
+    assert np.array_equal(found.energy_pj[:, 0], found.energy_pj[:, 1])
+    assert found.step_us is None
+
+
+def test_counts_that_differ_by_rounding_alone_are_read_alike() -> None:
+    path = PathCounts(neuron_updates_active=12800, spikes_fired=900)
+    near = replace(path, neuron_updates_active=12799, neuron_updates_idle=1, spikes_fired=905)
+    far = replace(path, spikes_fired=0, effective_macs=900)
+    dense = replace(path, kind="dense")
+    alike = [
+        _read_alike(OpCounts({"x": a}, 1), OpCounts({"x": path}, 1)) for a in (near, far, dense)
+    ]
+    assert alike == [True, False, False]
+    assert not _read_alike(OpCounts({}, 1), OpCounts({"x": path}, 1))
 
 
 def test_our_own_model_as_a_network_of_ones_own_is_charged_the_same(config, data) -> None:
