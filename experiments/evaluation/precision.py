@@ -178,7 +178,7 @@ def _own_at(
     try:
         made = rounded(model, _calibration(learner, data, seed), form.weight_bits, spiking=spiking)
     except ValueError as error:
-        raise ConfigError(f"{none}: {error}") from error
+        raise ConfigError(f"{none}: {str(error).removeprefix('net.')}") from error
     return replace(learner, model=made)
 
 
