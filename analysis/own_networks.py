@@ -110,4 +110,30 @@ def own_sentences(run: RunRecord) -> list[str]:
                 f"[{100 * low:+.1f}, {100 * high:+.1f}], {told}"
             )
         lines.append(f"{text}.")
+        reuse = str(run.config.get("cost", {}).get("reuse", "ideal"))
+        for other, same in models[name]["own_network"].get("at_equal_accuracy", {}).items():
+            lines += _at_one_accuracy(name, other, same, reuse)
     return lines
+
+
+def _at_one_accuracy(name: str, other: str, same: Mapping[str, Any], reuse: str) -> list[str]:
+    """Time and energy of a network and another at one accuracy, in sentences."""
+    start = f"{model_name(name)} against {_OTHERS[other]}"
+    if "reason" in same:
+        return [f"{start}: no comparison at equal accuracy, {same['reason']}."]
+    own_ms, other_ms = (
+        "never" if t is None else f"after {t:.0f} ms" for t in (same["own_ms"], same["other_ms"])
+    )
+    text = f"{start}: accuracy {same['accuracy']:.3f} {own_ms} of stimulus against {other_ms}"
+    parts: list[str] = []
+    for profile, by_reuse in same["energy"].items():
+        found = by_reuse.get(reuse) or next(iter(by_reuse.values()))
+        if "reason" in found:
+            parts.append(f"no energy ratio on {profile} ({found['reason']})")
+            continue
+        parts.append(
+            f"{found['median']:.3g} [{found['low']:.3g}, {found['high']:.3g}] times the dynamic "
+            f"energy on {profile}"
+        )
+    said = "; ".join([text, *parts])
+    return [f"{said} (modelled; median and 5 to 95 % of draws of the constants, reuse {reuse})."]

@@ -20,6 +20,7 @@ from experiments.evaluation.evaluate import Evaluation, evaluate
 from experiments.evaluation.host_cost import describe_host
 from experiments.evaluation.latency import add_latency
 from experiments.evaluation.missing import describe_missing
+from experiments.evaluation.own_beside import OTHERS, describe_beside, traced_again
 from experiments.evaluation.results import describe_model
 from experiments.evaluation.scores import FinalScores, final_scores
 from experiments.evaluation.timeline import trace
@@ -108,6 +109,17 @@ def add_foreign(
     entry["own_network"] = facts | {"answers": learners[0].answers}
     if not train:
         entry["own_network"]["note"] = _UNTRAINED
+    others = [name for name in OTHERS if name in result["models"]]
+    if others:
+        reporter.stage(f"{' and '.join(others)} again, answer by answer")
+    entry["own_network"]["at_equal_accuracy"] = describe_beside(
+        traced,
+        {name: traced_again(run, name, config, data) for name in others},
+        {**result["models"], about.name: entry},
+        about.name,
+        config,
+        1 / len(data.classes),
+    )
     _write(folder, run, config, data, about.name, tested, validation)
     result["models"][about.name] = entry
     write_json(folder / "result.json", result)

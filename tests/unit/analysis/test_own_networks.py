@@ -87,6 +87,28 @@ def test_the_report_says_how_it_was_read(mine: dict[str, Any], write: Write) -> 
     assert line.startswith("mine, a network of one's own: accuracy")
 
 
+def test_sentences_say_what_one_accuracy_costs_over_draws_of_the_constants(
+    mine: dict[str, Any], write: Write
+) -> None:
+    spread = {"nominal": 3.0, "median": 3.1, "low": 2.5, "high": 3.5}
+    mine["models"]["mine"]["own_network"] = ABOUT | {
+        "at_equal_accuracy": {
+            "snn": {
+                "accuracy": 0.9,
+                "own_ms": 200.0,
+                "other_ms": None,
+                "energy": {FP32: {"ideal": spread}, "chip": {"any": {"reason": "it is dense"}}},
+            },
+            "dense": {"reason": "mine may be at chance"},
+        }
+    }
+    _, snn, dense = own_sentences(load_run(write(mine)))
+    assert "accuracy 0.900 after 200 ms of stimulus against never" in snn
+    assert f"3.1 [2.5, 3.5] times the dynamic energy on {FP32}" in snn
+    assert "no energy ratio on chip (it is dense)" in snn
+    assert dense.endswith("no comparison at equal accuracy, mine may be at chance.")
+
+
 def test_one_that_answers_once_says_what_that_means(mine: dict[str, Any]) -> None:
     mine["models"]["mine"]["own_network"] = ABOUT | {"answers": "once", "loop": False}
     table = own_table(mine)
