@@ -47,7 +47,9 @@ class ModelConfig:
     audio: EncoderConfig = field(default_factory=EncoderConfig)
     fusion: str = "concat"
     fusion_hidden: int = 128
-    fusion_options: dict[str, float | int | str | bool] = field(default_factory=dict)
+    fusion_options: dict[str, float | int | str | bool | list[float] | list[str]] = field(
+        default_factory=dict
+    )
     dense_fusion: str = "twin"
     dense_options: dict[str, float | int] = field(default_factory=dict)
     lif: LIFParams = field(default_factory=LIFParams)

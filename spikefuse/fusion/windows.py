@@ -96,9 +96,10 @@ class CoincidenceWindow(AnnealedDelays):
     ) -> None:
         if window not in ("gaussian", "box", "exponential"):
             raise ValueError(f"window must be gaussian, box or exponential, got {window!r}")
-        if not 0 < width_ms[0] <= width_ms[1] <= width_max_ms:
+        if len(width_ms) != 2 or not 0 < width_ms[0] <= width_ms[1] <= width_max_ms:
             raise ValueError(
-                f"width_ms must rise from above 0 to at most {width_max_ms}, got {width_ms}"
+                "width_ms must be two widths that rise from above 0 to at most "
+                f"{width_max_ms}, got {width_ms}"
             )
         if not (dt_ms > 0 and delay_max_ms >= 0 and min(edge_ms) > 0):
             raise ValueError(

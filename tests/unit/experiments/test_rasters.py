@@ -1,6 +1,7 @@
 """What a run records of one sample: spikes of all layers, membranes, learned delays."""
 
 import numpy as np
+import pytest
 import torch
 from tiny_run import learner_of, tiny
 
@@ -40,6 +41,19 @@ def test_delays_are_kept_before_and_after_training() -> None:
     assert kept["snn.seed0.delay_end_ms.vision>audio"].std() == 0.0
     plain = tiny()
     assert learned_delays({("snn", 0): learner_of(plain, data)}, plain, data) == {}
+
+
+def test_options_of_an_operator_may_be_lists() -> None:
+    options = ("width_ms=[8.0, 32.0]", 'pairs=["vision>audio"]', "units=64")
+    config = tiny("model.fusion=coincidence", *(f"model.fusion_options.{o}" for o in options))
+    fusion = learner_of(config, load_data(config.data)).model.fusion
+    assert list(fusion.windows) == ["vision>audio"]
+    widths = fusion.widths_ms()["vision>audio"]
+    assert 8.0 <= float(widths.min()) < 12.0
+    assert 24.0 < float(widths.max()) <= 32.0
+    wrong = tiny("model.fusion=coincidence", "model.fusion_options.width_ms=[8.0]")
+    with pytest.raises(ValueError, match="width_ms must be two widths"):
+        learner_of(wrong, load_data(wrong.data))
 
 
 def _sample(data):
