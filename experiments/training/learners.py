@@ -17,6 +17,7 @@ from spikefuse.baselines import DENSE_TWINS, DenseFusion
 from spikefuse.cost import count
 from spikefuse.cost.counter import Counter
 from spikefuse.encoders.spec import ModalitySpec
+from spikefuse.errors import ConfigError, SpikefuseError
 from spikefuse.events import MultiStream
 from spikefuse.models import (
     FusionOutput,
@@ -223,27 +224,33 @@ def build_learner(
         fusion, options = "concat", {}  # nothing to fuse: the plain layer
     elif name == "snn_late":
         fusion, options = "late", {}
-    spec = ModelSpec(
-        tuple(ModalitySpec(m, sensor_sizes[m], config.model.encoder(m)) for m in modalities),
-        n_classes,
-        config.data.dt_ms,
-        fusion,
-        config.model.fusion_hidden,
-        config.model.lif,
-        config.model.readout_tau_ms,
-        options,
-    )
     frame_ms = {m: config.cost.frame_of(m) for m in modalities}
     torch.manual_seed(seed)
     model: nn.Module
-    if name == "dense":
-        chosen = config.model.dense_fusion
-        operator = DENSE_TWINS.get(spec.fusion, "concat") if chosen == "twin" else chosen
-        model = DenseFusion(
-            spec, frame_ms, config.data.duration_ms, operator, config.model.dense_options
+    try:
+        spec = ModelSpec(
+            tuple(ModalitySpec(m, sensor_sizes[m], config.model.encoder(m)) for m in modalities),
+            n_classes,
+            config.data.dt_ms,
+            fusion,
+            config.model.fusion_hidden,
+            config.model.lif,
+            config.model.readout_tau_ms,
+            options,
         )
-    else:
-        model = FusionSNN(spec)
+        if name == "dense":
+            chosen = config.model.dense_fusion
+            operator = DENSE_TWINS.get(spec.fusion, "concat") if chosen == "twin" else chosen
+            model = DenseFusion(
+                spec, frame_ms, config.data.duration_ms, operator, config.model.dense_options
+            )
+        else:
+            model = FusionSNN(spec)
+    except SpikefuseError:
+        raise
+    except ValueError as error:
+        raise ConfigError(f"model of {name} cannot be built: {error}") from error
+    if isinstance(model, FusionSNN):
         load_encoders(model, config, seed)
     train = config.train
     return Learner(

@@ -7,6 +7,7 @@ from tiny_run import learner_of, tiny
 
 from experiments.evaluation.rasters import learned_delays, raster_of
 from experiments.loading.data import load_data
+from spikefuse.errors import ConfigError
 
 
 def test_recorded_membranes_obey_the_neuron_s_equation() -> None:
@@ -52,7 +53,7 @@ def test_options_of_an_operator_may_be_lists() -> None:
     assert 8.0 <= float(widths.min()) < 12.0
     assert 24.0 < float(widths.max()) <= 32.0
     wrong = tiny("model.fusion=coincidence", "model.fusion_options.width_ms=[8.0]")
-    with pytest.raises(ValueError, match="width_ms must be two widths"):
+    with pytest.raises(ConfigError, match="model of snn cannot be built: width_ms must be two"):
         learner_of(wrong, load_data(wrong.data))
 
 
