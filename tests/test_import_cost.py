@@ -63,18 +63,20 @@ def test_help_of_a_command_loads_no_torch(command: str) -> None:
     assert sorted(loaded_by_command(command, "--help").intersection(HEAVY)) == []
 
 
-@pytest.mark.parametrize(("given", "held"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
+@pytest.mark.parametrize(
+    ("given", "held"),
+    [({}, "1000"), ({"OMP_WAIT_POLICY": "ACTIVE"}, None), ({"GOMP_SPINCOUNT": "5"}, "5")],
+)
 def test_idle_threads_of_a_command_sleep_unless_the_user_says_otherwise(
-    given: str | None, held: str
+    given: dict[str, str], held: str | None
 ) -> None:
-    before = "" if given is None else f"os.environ['OMP_WAIT_POLICY'] = {given!r}"
     loaded_after(
         "import os, sys\n"
-        "os.environ.pop('OMP_WAIT_POLICY', None)\n"
-        f"{before}\n"
+        "for name in ('OMP_WAIT_POLICY', 'GOMP_SPINCOUNT'):\n    os.environ.pop(name, None)\n"
+        f"os.environ.update({given!r})\n"
         "from experiments import cli\n"
         "assert 'torch' not in sys.modules, 'its threads read the variable once'\n"
         "sys.argv = ['spikefuse', '--help']\n"
         "try:\n    cli.main()\nexcept SystemExit:\n    pass\n"
-        f"assert os.environ['OMP_WAIT_POLICY'] == {held!r}"
+        f"assert os.environ.get('GOMP_SPINCOUNT') == {held!r}"
     )
