@@ -78,17 +78,23 @@ def own_lines(profile: str, front: Mapping[str, Any]) -> list[str]:
                 f"{start}, accuracy {found['accuracy']:.3f}: {found['value']:.3g} times the "
                 "dynamic energy at nominal constants"
             )
-            exits = found["value_with_exits"]
-            if exits is not None and exits != found["value"]:
-                text += f" ({exits:.3g} times with exits by confidence)"
-            if found.get("interval"):
-                low, high = found["interval"]
-                text += (
-                    f", 95 % interval [{low:.3g}, {high:.3g}] over recordings and seeds (both "
-                    f"reach it in {found['share_reached']:.0%} of draws)"
-                )
-            lines.append(text)
+            lines.append(text + ratio_limits(found, " times"))
     return lines
+
+
+def ratio_limits(found: Mapping[str, Any], unit: str = "") -> str:
+    """What qualifies a ratio of energies at one accuracy: its value with exits, its interval."""
+    text = ""
+    exits = found["value_with_exits"]
+    if exits is not None and exits != found["value"]:
+        text += f" ({exits:.3g}{unit} with exits by confidence)"
+    if found.get("interval"):
+        low, high = found["interval"]
+        text += (
+            f", 95 % interval [{low:.3g}, {high:.3g}] over recordings and seeds (both reach it in "
+            f"{found['share_reached']:.0%} of draws)"
+        )
+    return text
 
 
 def own_sentences(run: RunRecord) -> list[str]:

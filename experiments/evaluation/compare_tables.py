@@ -11,7 +11,7 @@ from rich.table import Table
 
 from analysis.energy_verdict import SEEDS_FOR_A_VERDICT
 from analysis.naming import format_pj, model_name
-from analysis.own_networks import own_lines
+from analysis.own_networks import own_lines, ratio_limits
 
 _TOTALS = {"dynamic": "dynamic", "with_static": "+ static", "with_sensors": "+ sensors"}
 _OUTCOMES = {"snn": "SNN", "dense": "dense twin"}
@@ -103,14 +103,5 @@ def _front_lines(profile: str, front: Mapping[str, Any]) -> list[str]:
             f"{profile}, accuracy {front['accuracy']:.3f}: dynamic energy dense / SNN = "
             f"{ratio['value']:.3g} at nominal constants"
         )
-        exits = ratio["value_with_exits"]
-        if exits is not None and exits != ratio["value"]:
-            text += f" ({exits:.3g} with exits by confidence)"
-        if ratio.get("interval"):
-            low, high = ratio["interval"]
-            text += (
-                f", 95 % interval [{low:.3g}, {high:.3g}] over recordings and seeds (both reach it "
-                f"in {ratio['share_reached']:.0%} of draws)"
-            )
-        lines.append(f"{text}.")
+        lines.append(f"{text}{ratio_limits(ratio)}.")
     return lines

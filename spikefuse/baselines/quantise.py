@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, cast
 
 import torch
@@ -197,21 +197,47 @@ def quantised(model: nn.Module, calibration: Iterable[Any], bits: int = 8) -> nn
     return copied.train(model.training)
 
 
-@torch.no_grad()
 def _largest_inputs(
     model: nn.Module, layers: dict[str, nn.Module], calibration: Iterable[Any]
 ) -> dict[str, Tensor]:
     """Largest absolute input of each layer, in evaluation mode."""
     found: dict[str, Tensor] = {}
 
-    def watch(name: str) -> Any:
-        def before(_: nn.Module, args: tuple[Tensor, ...]) -> None:
-            seen = args[0].abs().amax() if args[0].numel() else args[0].new_zeros(())
-            found[name] = torch.maximum(found[name], seen) if name in found else seen
+    def note(name: str, x: Tensor) -> None:
+        largest = largest_of(x)
+        found[name] = torch.maximum(found[name], largest) if name in found else largest
 
-        return before
+    watch_inputs(model, layers, calibration, note)
+    return found
 
-    handles = [layer.register_forward_pre_hook(watch(name)) for name, layer in layers.items()]
+
+def largest_of(x: Tensor) -> Tensor:
+    """Largest absolute value, a scalar; 0 of nothing."""
+    return x.abs().amax() if x.numel() else x.new_zeros(())
+
+
+@torch.no_grad()
+def watch_inputs(
+    model: nn.Module,
+    layers: Mapping[str, nn.Module],
+    calibration: Iterable[Any],
+    note: Callable[[str, Tensor], None],
+) -> None:
+    """Run a model in evaluation mode and tell ``note`` each layer's name and first input.
+
+    Parameters
+    ----------
+    model : nn.Module
+    layers : mapping of name to module of it
+    calibration : iterable
+        Inputs to run it on.
+    note : callable
+    """
+
+    def before(name: str) -> Any:
+        return lambda _, args: note(name, args[0])
+
+    handles = [layer.register_forward_pre_hook(before(name)) for name, layer in layers.items()]
     model.eval()
     try:
         for inputs in calibration:
@@ -219,4 +245,3 @@ def _largest_inputs(
     finally:
         for handle in handles:
             handle.remove()
-    return found

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from spikefuse.baselines.quantise import integers, scale_for
+from spikefuse.baselines.quantise import integers, largest_of, scale_for, watch_inputs
 from spikefuse.opcounts import PathCounts
 
 _LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -136,33 +136,17 @@ def _replace(model: nn.Module, name: str, made: nn.Module) -> None:
     setattr(model.get_submodule(parent), own, made)
 
 
-@torch.no_grad()
 def _seen(
     model: nn.Module, layers: dict[str, Any], calibration: Iterable[Any], most: int
 ) -> dict[str, _Seen]:
     """Largest absolute input of each layer, and whether all are whole numbers up to ``most``."""
     found: dict[str, _Seen] = {}
 
-    def watch(name: str) -> Any:
-        def before(_: nn.Module, args: tuple[Tensor, ...]) -> None:
-            x = args[0]
-            largest = x.abs().amax() if x.numel() else x.new_zeros(())
-            whole = bool((x == x.round()).all()) and float(largest) <= most
-            last = found.get(name)
-            found[name] = (
-                _Seen(largest, whole)
-                if last is None
-                else _Seen(torch.maximum(last.largest, largest), last.whole and whole)
-            )
+    def note(name: str, x: Tensor) -> None:
+        largest = largest_of(x)
+        whole = bool((x == x.round()).all()) and float(largest) <= most
+        last = found.get(name, _Seen(largest, True))
+        found[name] = _Seen(torch.maximum(last.largest, largest), last.whole and whole)
 
-        return before
-
-    handles = [layer.register_forward_pre_hook(watch(name)) for name, layer in layers.items()]
-    model.eval()
-    try:
-        for inputs in calibration:
-            model(inputs)
-    finally:
-        for handle in handles:
-            handle.remove()
+    watch_inputs(model, layers, calibration, note)
     return found
