@@ -11,6 +11,8 @@ from spikefuse.errors import ConfigError
 
 _INSTALL = "pip install 'spikefuse[information]'"
 
+_STARTS = 5
+
 
 @dataclass(frozen=True)
 class Decomposition:
@@ -98,7 +100,13 @@ def decompose(table: FloatArray) -> Decomposition:
     places = np.argwhere(law > 0)
     outcomes = [tuple(str(i) for i in place) for place in places]
     dist = dit.Distribution(outcomes, [float(law[tuple(place)]) for place in places])
-    parts = PID_BROJA(dist, [[0], [1]], [2])
     nodes = (((0,), (1,)), ((0,),), ((1,),), ((0, 1),))
-    # The optimiser stops within about 1e-6 bits, on either side of 0.
-    return Decomposition(*(max(0.0, float(parts.get_pi(node))) for node in nodes))
+    found: list[Decomposition] = []
+    # From some starts the optimiser stops far from the least Q: that of exclusive or, at a synergy
+    # of 0.74 bits. Of several, the least Q is the one with the most synergy.
+    for start in range(_STARTS):
+        parts = PID_BROJA(dist, [[0], [1]], [2], rng=np.random.default_rng(start))
+        # It stops within about 1e-6 bits, on either side of 0.
+        values = (max(0.0, float(parts.get_pi(node))) for node in nodes)
+        found.append(Decomposition(*values))
+    return max(found, key=lambda one: one.synergy)

@@ -41,6 +41,13 @@ def test_parts_of_known_laws(
     assert mine == pytest.approx(parts, abs=1e-4), name
 
 
+def test_parts_are_the_same_every_time() -> None:
+    law = _law([(v, a, v ^ a) for v in (0, 1) for a in (0, 1)])
+    found = decompose(law)
+    assert found.synergy == pytest.approx(1.0, abs=1e-5)
+    assert all(decompose(law) == found for _ in range(3))
+
+
 def test_noisy_exclusive_or_keeps_the_synergy_of_its_channel() -> None:
     flip = 0.1
     law = np.zeros((2, 2, 2))
